@@ -1,0 +1,38 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text.Unicode;
+
+namespace DistCache.Entries;
+
+/// <summary>
+/// A key is its UTF-8 form, compared byte by byte: ordinal, case-sensitive, untrimmed. Ill-formed UTF-16 has no such form and is
+/// refused, since two different strings would become one key.
+/// </summary>
+internal static class EntryKey
+{
+    /// <summary>The hard limit; also small enough to encode a key on the stack.</summary>
+    public const int MaximumBytes = 4_096;
+
+    /// <summary>Encodes <paramref name="key"/> into <paramref name="buffer"/> and returns the part that it fills.</summary>
+    /// <param name="key">Any well-formed string, the empty one too.</param>
+    /// <param name="buffer">At least <paramref name="maximumBytes"/> long.</param>
+    /// <param name="maximumBytes">The limit of this cache, at most <see cref="MaximumBytes"/>.</param>
+    /// <exception cref="ArgumentException">The key is ill-formed, or longer than the limit.</exception>
+    public static Span<byte> Encode(string key, Span<byte> buffer, int maximumBytes)
+    {
+        var status = Utf8.FromUtf16(key, buffer[..maximumBytes], out _, out var written, replaceInvalidSequences: false);
+        return status switch
+        {
+            OperationStatus.Done => buffer[..written],
+            OperationStatus.DestinationTooSmall => throw TooLong(key, maximumBytes),
+            _ => throw new ArgumentException(
+                "The key is not well-formed UTF-16: it contains a surrogate without its partner.", nameof(key)),
+        };
+    }
+
+    private static ArgumentException TooLong(string key, int maximumBytes) => new(
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"The key is longer than the limit: {System.Text.Encoding.UTF8.GetByteCount(key)} bytes of UTF-8, at most {maximumBytes} are allowed."),
+        nameof(key));
+}

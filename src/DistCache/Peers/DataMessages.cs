@@ -1,0 +1,113 @@
+using System.Buffers;
+using DistCache.Entries;
+
+namespace DistCache.Peers;
+
+/// <summary>Asks for an entry. <paramref name="Renew"/> counts as a use; <paramref name="WithValue"/> is false for a refresh.</summary>
+internal sealed record ReadRequest(ReadOnlyMemory<byte> Key, ulong TableHash, bool Renew, bool WithValue) : PeerRequest
+{
+    public override Lane Lane => Lane.Data;
+}
+
+internal enum ReadOutcome : byte
+{
+    Miss,
+    Hit,
+
+    /// <summary>There is a version that says "removed": it beats older hits of other nodes.</summary>
+    Tombstone,
+
+    /// <summary>The receiver does not own the slot by its own table.</summary>
+    NotMine,
+}
+
+/// <summary>The answer to a read.</summary>
+/// <param name="Outcome">What was found.</param>
+/// <param name="Vouched">The sender is the primary of the slot and owns it whole: its miss counts by itself.</param>
+/// <param name="TableHash">The sender's table, to notice a disagreement.</param>
+/// <param name="Version">Of the hit or tombstone; default for a miss.</param>
+/// <param name="Remaining">How long the hit lives.</param>
+/// <param name="Value">The hit's value; lives until <see cref="Release"/>.</param>
+internal sealed record ReadReply(
+    ReadOutcome Outcome, bool Vouched, ulong TableHash, EntryVersion Version, RemainingTime Remaining, ReadOnlyMemory<byte> Value) : PeerReply
+{
+    /// <summary>The pooled array behind <see cref="Value"/>, if it is one.</summary>
+    public byte[]? Rented { get; init; }
+
+    public override void Release()
+    {
+        if (Rented is not null)
+        {
+            ArrayPool<byte>.Shared.Return(Rented);
+        }
+    }
+}
+
+/// <summary>Asks the acting primary to set, or with <paramref name="Remove"/> to remove, an entry.</summary>
+internal sealed record WriteRequest(
+    ReadOnlyMemory<byte> Key, bool Remove, RemainingTime Remaining, ReadOnlyMemory<byte> Value, WriteAck Ack, ulong TableHash) : PeerRequest
+{
+    public override Lane Lane => Value.Length > LaneLimits.InlineBytes ? Lane.Bulk : Lane.Data;
+}
+
+internal enum WriteOutcome : byte
+{
+    Acknowledged,
+
+    /// <summary>The receiver does not own the slot by its own table.</summary>
+    NotMine,
+
+    /// <summary>Fewer copies exist than were needed; those that exist stay, so the effect is unknown.</summary>
+    Unavailable,
+
+    /// <summary>The entry does not fit into the receiver's memory budget.</summary>
+    TooLarge,
+}
+
+internal sealed record WriteReply(WriteOutcome Outcome, ulong TableHash, int NeededCopies, int Copies) : PeerReply;
+
+/// <summary>
+/// Gives an owner its copy of an entry; with <paramref name="StandIn"/> gives it to a node that holds it for an owner which did not answer.
+/// </summary>
+internal sealed record ReplicateRequest(EntryRecord Entry, ulong TableHash, bool StandIn) : PeerRequest
+{
+    public override Lane Lane => Entry.Value.Length > LaneLimits.InlineBytes ? Lane.Bulk : Lane.Data;
+}
+
+internal enum ReplicateOutcome : byte
+{
+    Applied,
+
+    /// <summary>The receiver holds a higher version, named in the reply.</summary>
+    Older,
+
+    /// <summary>The receiver does not own the slot by its own table.</summary>
+    NotMine,
+
+    /// <summary>The entry does not fit into the receiver's memory budget, or its version is too far in the future.</summary>
+    Refused,
+}
+
+internal sealed record ReplicateReply(ReplicateOutcome Outcome, EntryVersion Held, ulong TableHash) : PeerReply;
+
+/// <summary>One use of an entry with a sliding window, told to its other owners.</summary>
+internal sealed record Renewal(ReadOnlyMemory<byte> Key, EntryVersion Version, long Idle);
+
+internal sealed record TouchRequest(IReadOnlyList<Renewal> Renewals) : PeerRequest
+{
+    public override Lane Lane => Lane.Data;
+}
+
+/// <summary>Heard, with nothing else to say.</summary>
+internal sealed record DoneReply : PeerReply
+{
+    public static readonly DoneReply Instance = new();
+}
+
+internal static class LaneLimits
+{
+    /// <summary>Larger values travel on the bulk lane, in chunks.</summary>
+    public const int InlineBytes = 64 << 10;
+
+    public const int ChunkBytes = 1 << 20;
+}

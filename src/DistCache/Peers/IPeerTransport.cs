@@ -1,0 +1,22 @@
+namespace DistCache.Peers;
+
+/// <summary>How a node reaches others: gRPC in production, a virtual network in the simulation.</summary>
+internal interface IPeerTransport
+{
+    /// <summary>A lane to a peer broke or was refused; membership probes that peer at once.</summary>
+    event Action<PeerAddress>? Broken;
+
+    /// <summary>
+    /// Sends a request on its lane, dialling if need be, and gives the reply, or a <see cref="PeerFault"/> when none came within
+    /// <paramref name="timeout"/>. Carries the sender's hybrid clock along and merges the peer's.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">The caller gave up.</exception>
+    ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken);
+}
+
+/// <summary>What a node does with the requests of others.</summary>
+internal interface IPeerHandler
+{
+    /// <summary>Answers a request of an authenticated peer. An exception becomes <see cref="FaultKind.Failed"/> at the sender.</summary>
+    ValueTask<PeerReply> HandleAsync(NodeIdentity from, PeerRequest request, CancellationToken cancellationToken);
+}

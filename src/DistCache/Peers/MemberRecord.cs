@@ -1,0 +1,17 @@
+namespace DistCache.Peers;
+
+/// <summary>
+/// What one node says about a member: a rumour, and a row of a full exchange. Of two records about one name the higher incarnation
+/// counts; within it the higher refutation; then the later of the states Alive, Suspect, Leaving, Dead, Left.
+/// </summary>
+/// <param name="Identity">Name and incarnation.</param>
+/// <param name="Refutation">A counter that only the member itself raises: "alive, memory intact".</param>
+/// <param name="State">What is said about it.</param>
+/// <param name="Address">Where it is dialled.</param>
+/// <param name="Zone">Its failure domain; empty if it did not name one.</param>
+/// <param name="ReplicaCount">The copies beside the primary that it is configured with.</param>
+internal sealed record MemberRecord(
+    NodeIdentity Identity, uint Refutation, MemberState State, PeerAddress Address, string Zone, int ReplicaCount)
+{
+    public const int MaximumZoneLength = 64;
+}

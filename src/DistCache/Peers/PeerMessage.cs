@@ -1,0 +1,63 @@
+using DistCache.Entries;
+
+namespace DistCache.Peers;
+
+/// <summary>The connection that a request travels on, so that a large transfer never delays a small read, nor either a probe.</summary>
+internal enum Lane : byte
+{
+    Control,
+    Data,
+    Bulk,
+}
+
+/// <summary>
+/// What one node asks of another. Memory that a request refers to belongs to its sender until the reply has come, and to the
+/// transport of its receiver until the handler's task is complete: whoever wants it for longer copies it.
+/// </summary>
+internal abstract record PeerRequest
+{
+    public abstract Lane Lane { get; }
+}
+
+/// <summary>What comes back: one reply for each request, or a <see cref="PeerFault"/>.</summary>
+internal abstract record PeerReply
+{
+    /// <summary>Gives rented memory back. Called once by whoever consumes the reply; forgetting it costs garbage, not correctness.</summary>
+    public virtual void Release()
+    {
+    }
+}
+
+/// <summary>Why there is no reply.</summary>
+internal enum FaultKind : byte
+{
+    /// <summary>There is no connection: refused, broken, or its name does not resolve.</summary>
+    Unreachable,
+
+    /// <summary>Nothing came in time.</summary>
+    TimedOut,
+
+    /// <summary>The peer refused the handshake: another cluster, protocol or secret.</summary>
+    Refused,
+
+    /// <summary>The address is this node's own.</summary>
+    Self,
+
+    /// <summary>The peer does not know this kind of request, or could not read it.</summary>
+    Unsupported,
+
+    /// <summary>The peer failed while it handled the request.</summary>
+    Failed,
+}
+
+/// <summary>A missing reply is a result and not an exception: a dead peer is daily business.</summary>
+/// <param name="Kind">What happened.</param>
+/// <param name="Reason">For the log; says what was got and what was expected.</param>
+internal sealed record PeerFault(FaultKind Kind, string Reason) : PeerReply
+{
+    public static readonly PeerFault TimedOut = new(FaultKind.TimedOut, "No reply in time.");
+}
+
+/// <summary>An entry as it travels: to a replica, in a transfer, in a repair.</summary>
+internal sealed record EntryRecord(
+    ReadOnlyMemory<byte> Key, EntryVersion Version, RemainingTime Remaining, EntryFlags Flags, ReadOnlyMemory<byte> Value);

@@ -1,0 +1,24 @@
+using DistCache.Entries;
+
+namespace DistCache.Peers;
+
+/// <summary>
+/// Asks a member which slots it holds anything of, after a change of the table. Receiving it binds: from then on the receiver leads
+/// only what the sender's table gives it.
+/// </summary>
+internal sealed record HoldingsRequest(ulong TableHash) : PeerRequest
+{
+    public override Lane Lane => Lane.Control;
+}
+
+/// <summary>The slots that the sender holds any entry or tombstone of, by its table.</summary>
+internal sealed record HoldingsReply(ulong TableHash, SlotSet Held) : PeerReply;
+
+/// <summary>Asks for the next batch of a holder's entries of some slots. <paramref name="Cursor"/> is 0 at first, then what the last reply said.</summary>
+internal sealed record TransferRequest(SlotSet Slots, ulong Cursor, int MaximumBytes) : PeerRequest
+{
+    public override Lane Lane => Lane.Bulk;
+}
+
+/// <summary>A batch of a transfer. <paramref name="IsEnd"/> says that nothing is left behind <paramref name="Cursor"/>.</summary>
+internal sealed record TransferReply(IReadOnlyList<EntryRecord> Entries, ulong Cursor, bool IsEnd) : PeerReply;

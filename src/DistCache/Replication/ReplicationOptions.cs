@@ -1,0 +1,59 @@
+namespace DistCache;
+
+/// <summary>How many copies there are, and what a read or a write waits for.</summary>
+public sealed class ReplicationOptions
+{
+    /// <summary>
+    /// The copies of an entry beside the primary's, 0 to 7; 1 unless set. An acknowledged write survives the crash of so many nodes at
+    /// once, with <see cref="WriteAck.All"/>. Each costs its share of memory on every node and a message a write. The largest one
+    /// among the members counts for the whole cluster.
+    /// </summary>
+    public int ReplicaCount { get; set; } = 1;
+
+    /// <summary>How many copies must exist before a write is acknowledged. <see cref="WriteAck.Majority"/> unless set.</summary>
+    public WriteAck WriteAck { get; set; } = WriteAck.Majority;
+
+    /// <summary>Who may answer a read. <see cref="ReadFrom.Primary"/> unless set.</summary>
+    public ReadFrom ReadFrom { get; set; } = ReadFrom.Primary;
+
+    /// <summary>What a read gives when no owner of its key answers. <see cref="OnReadFailure.Miss"/> unless set.</summary>
+    public OnReadFailure OnReadFailure { get; set; } = OnReadFailure.Miss;
+
+    /// <summary>The longest that a read or a write takes, 10 ms to 1 minute; 1 s unless set.</summary>
+    public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>
+    /// How long "removed" is remembered, 1 minute to 7 days; 1 hour unless set. Nodes that were apart for longer do not bring
+    /// their entries back.
+    /// </summary>
+    public TimeSpan TombstoneLifetime { get; set; } = TimeSpan.FromHours(1);
+
+    /// <summary>
+    /// Writes fail where fewer members than this are reachable, this node included, so that the smaller side of a split stops
+    /// writing; 1 to 256, 1 (never) unless set.
+    /// </summary>
+    public int MinimumMembers { get; set; } = 1;
+}
+
+/// <summary>Who may answer a read.</summary>
+public enum ReadFrom
+{
+    /// <summary>The primary, so that a read sees every write that was acknowledged before it started.</summary>
+    Primary,
+
+    /// <summary>This node if it owns the key, else the primary: fewer hops, and perhaps an older value for a moment.</summary>
+    Nearest,
+
+    /// <summary>More than half of the owners; the highest version among their answers wins.</summary>
+    Majority,
+}
+
+/// <summary>What a read gives when no owner of its key answers in time.</summary>
+public enum OnReadFailure
+{
+    /// <summary>A miss: the application goes to its source, as with any cache.</summary>
+    Miss,
+
+    /// <summary>A <see cref="DistCacheUnavailableException"/>.</summary>
+    Throw,
+}
