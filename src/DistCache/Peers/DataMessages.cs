@@ -3,8 +3,13 @@ using DistCache.Entries;
 
 namespace DistCache.Peers;
 
-/// <summary>Asks for an entry. <paramref name="Renew"/> counts as a use; <paramref name="WithValue"/> is false for a refresh.</summary>
-internal sealed record ReadRequest(ReadOnlyMemory<byte> Key, ulong TableHash, bool Renew, bool WithValue) : PeerRequest
+/// <summary>Asks for an entry.</summary>
+/// <param name="Key">Its key.</param>
+/// <param name="TableHash">The sender's table.</param>
+/// <param name="Renew">Counts as a use.</param>
+/// <param name="WithValue">False for a refresh: the value is not wanted.</param>
+/// <param name="AsHolder">Asks for what the receiver holds, whether it owns the slot or not: the slot's owner is still importing.</param>
+internal sealed record ReadRequest(ReadOnlyMemory<byte> Key, ulong TableHash, bool Renew, bool WithValue, bool AsHolder) : PeerRequest
 {
     public override Lane Lane => Lane.Data;
 }
@@ -21,18 +26,37 @@ internal enum ReadOutcome : byte
     NotMine,
 }
 
+/// <summary>What a node's answer about a slot is worth.</summary>
+internal enum Standing : byte
+{
+    /// <summary>It does not own the slot; it may hold something of it.</summary>
+    Holder,
+
+    /// <summary>It owns the slot but has not got everything yet: the holders named in its reply may hold higher versions.</summary>
+    Importing,
+
+    /// <summary>It owns the slot whole, as a replica.</summary>
+    Replica,
+
+    /// <summary>It owns the slot whole and is its primary: its answer counts by itself.</summary>
+    Primary,
+}
+
 /// <summary>The answer to a read.</summary>
 /// <param name="Outcome">What was found.</param>
-/// <param name="Vouched">The sender is the primary of the slot and owns it whole: its miss counts by itself.</param>
+/// <param name="Standing">What the sender's word is worth.</param>
 /// <param name="TableHash">The sender's table, to notice a disagreement.</param>
 /// <param name="Version">Of the hit or tombstone; default for a miss.</param>
 /// <param name="Remaining">How long the hit lives.</param>
 /// <param name="Value">The hit's value; lives until <see cref="Release"/>.</param>
 internal sealed record ReadReply(
-    ReadOutcome Outcome, bool Vouched, ulong TableHash, EntryVersion Version, RemainingTime Remaining, ReadOnlyMemory<byte> Value) : PeerReply
+    ReadOutcome Outcome, Standing Standing, ulong TableHash, EntryVersion Version, RemainingTime Remaining, ReadOnlyMemory<byte> Value) : PeerReply
 {
     /// <summary>The pooled array behind <see cref="Value"/>, if it is one.</summary>
     public byte[]? Rented { get; init; }
+
+    /// <summary>Where an importing owner has not read to the end yet; empty for any other.</summary>
+    public IReadOnlyList<PeerAddress> Holders { get; init; } = [];
 
     public override void Release()
     {

@@ -22,3 +22,18 @@ internal sealed record TransferRequest(SlotSet Slots, ulong Cursor, int MaximumB
 
 /// <summary>A batch of a transfer. <paramref name="IsEnd"/> says that nothing is left behind <paramref name="Cursor"/>.</summary>
 internal sealed record TransferReply(IReadOnlyList<EntryRecord> Entries, ulong Cursor, bool IsEnd) : PeerReply;
+
+/// <summary>One entry that the sender holds, without its value.</summary>
+internal readonly record struct HeldVersion(ReadOnlyMemory<byte> Key, EntryVersion Version);
+
+/// <summary>Asks an owner which of these it lacks, or holds only an older version of.</summary>
+internal sealed record CompareRequest(IReadOnlyList<HeldVersion> Held, ulong TableHash) : PeerRequest
+{
+    public override Lane Lane => Lane.Bulk;
+}
+
+/// <summary>
+/// The positions in the request that the sender lacks. <paramref name="IsOwner"/> is false if it does not own all of these slots
+/// whole under the same table: then its word releases nothing.
+/// </summary>
+internal sealed record CompareReply(bool IsOwner, IReadOnlyList<int> Lacking) : PeerReply;
