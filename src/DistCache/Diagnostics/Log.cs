@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+
 namespace DistCache.Diagnostics;
 
 /// <summary>
@@ -6,4 +8,14 @@ namespace DistCache.Diagnostics;
 /// </summary>
 internal static partial class Log
 {
+    // Replication
+
+    [LoggerMessage(300, LogLevel.Information, "The table changed: {Nodes} nodes, hash {Hash:x16}; {Slots} slots are to be taken over.")]
+    public static partial void TableChanged(ILogger logger, int nodes, ulong hash, int slots);
+
+    [LoggerMessage(301, LogLevel.Information, "Takeover under table {Hash:x16} is complete after {Milliseconds:F0} ms.")]
+    public static partial void TakeoverComplete(ILogger logger, ulong hash, double milliseconds);
+
+    [LoggerMessage(302, LogLevel.Debug, "{Count} entries that other nodes own are safe with all of their owners and were let go.")]
+    public static partial void EntriesReleased(ILogger logger, int count);
 }

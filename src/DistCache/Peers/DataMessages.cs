@@ -67,9 +67,22 @@ internal sealed record ReadReply(
     }
 }
 
-/// <summary>Asks the acting primary to set, or with <paramref name="Remove"/> to remove, an entry.</summary>
+/// <summary>Asks the acting primary to write an entry.</summary>
+/// <param name="Key">Its key.</param>
+/// <param name="Remove">Removes it: there is no value.</param>
+/// <param name="Remaining">How long it lives; for a removal, how long that is remembered.</param>
+/// <param name="Value">Its value.</param>
+/// <param name="Ack">How many copies the sender wants.</param>
+/// <param name="TableHash">The sender's table.</param>
+/// <param name="PassedOver">The owners before the receiver did not answer the sender: the receiver does not wait for them either.</param>
 internal sealed record WriteRequest(
-    ReadOnlyMemory<byte> Key, bool Remove, RemainingTime Remaining, ReadOnlyMemory<byte> Value, WriteAck Ack, ulong TableHash) : PeerRequest
+    ReadOnlyMemory<byte> Key,
+    bool Remove,
+    RemainingTime Remaining,
+    ReadOnlyMemory<byte> Value,
+    WriteAck Ack,
+    ulong TableHash,
+    bool PassedOver) : PeerRequest
 {
     public override Lane Lane => Value.Length > LaneLimits.InlineBytes ? Lane.Bulk : Lane.Data;
 }
