@@ -1,3 +1,4 @@
+using DistCache.Peers;
 using Microsoft.Extensions.Logging;
 
 namespace DistCache.Diagnostics;
@@ -18,4 +19,27 @@ internal static partial class Log
 
     [LoggerMessage(302, LogLevel.Debug, "{Count} entries that other nodes own are safe with all of their owners and were let go.")]
     public static partial void EntriesReleased(ILogger logger, int count);
+
+    // Wire
+
+    [LoggerMessage(500, LogLevel.Warning, "A connection from {Peer} to the peer port was turned away: {Reason}")]
+    public static partial void ConnectionRefused(ILogger logger, string peer, string reason);
+
+    [LoggerMessage(501, LogLevel.Warning, "A lane from {Peer} was refused: {Reason}")]
+    public static partial void LaneRefused(ILogger logger, string peer, string reason);
+
+    [LoggerMessage(502, LogLevel.Warning, "The {Lane} lane to {Peer} ends, because the peer broke the protocol: {Reason}")]
+    public static partial void PeerMisbehaved(ILogger logger, PeerAddress peer, Lane lane, string reason);
+
+    [LoggerMessage(503, LogLevel.Information, "The {Lane} lane to {Peer} cannot be dialled: {Reason}")]
+    public static partial void DialFailed(ILogger logger, PeerAddress peer, Lane lane, string reason);
+
+    [LoggerMessage(504, LogLevel.Debug, "The {Lane} lane to {Peer} stands; {Identity} answers there.")]
+    public static partial void DialSucceeded(ILogger logger, PeerAddress peer, Lane lane, NodeIdentity identity);
+
+    [LoggerMessage(505, LogLevel.Information, "The {Lane} lane to {Peer} broke: {Reason}")]
+    public static partial void LaneBroken(ILogger logger, PeerAddress peer, Lane lane, string reason);
+
+    [LoggerMessage(506, LogLevel.Error, "A request of kind {Kind} from {Peer} failed.")]
+    public static partial void HandlerFailed(ILogger logger, uint kind, NodeIdentity peer, Exception exception);
 }

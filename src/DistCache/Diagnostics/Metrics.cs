@@ -18,4 +18,26 @@ internal static class Metrics
     public static readonly Counter<long> TransferredEntries = Meter.CreateCounter<long>("distcache.replication.transferred", "{entry}");
 
     public static KeyValuePair<string, object?> Reason(string reason) => new("reason", reason);
+
+    // Wire
+
+    private static readonly Counter<long> RefusedConnections = Meter.CreateCounter<long>(
+        "distcache.wire.connections.refused", "{connection}", "Connections and requests to the peer port that were turned away, by reason.");
+
+    private static readonly Counter<long> RefusedLanes = Meter.CreateCounter<long>(
+        "distcache.wire.lanes.refused", "{lane}", "Lanes that ended because a peer broke the protocol or is a stranger, by reason.");
+
+    private static readonly Counter<long> UnsupportedMessages = Meter.CreateCounter<long>(
+        "distcache.wire.messages.unsupported", "{message}", "Messages of a kind that this version does not know.");
+
+    private static readonly UpDownCounter<long> OpenServedLanes = Meter.CreateUpDownCounter<long>(
+        "distcache.wire.lanes.served", "{lane}", "Lanes that peers have open to this node.");
+
+    public static void ConnectionRefused(string reason) => RefusedConnections.Add(1, Reason(reason));
+
+    public static void LaneRefused(string reason) => RefusedLanes.Add(1, Reason(reason));
+
+    public static void UnsupportedMessage() => UnsupportedMessages.Add(1);
+
+    public static void ServedLanes(int change) => OpenServedLanes.Add(change);
 }

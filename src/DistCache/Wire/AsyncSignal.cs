@@ -1,0 +1,54 @@
+using System.Threading.Tasks.Sources;
+
+namespace DistCache.Wire;
+
+/// <summary>
+/// Wakes one waiting loop, without allocating: a <see cref="Set"/> with nobody waiting is kept for the next wait, several count as one.
+/// Only one waiter at a time. The waiter goes on in the thread pool, never inside <see cref="Set"/>.
+/// </summary>
+internal sealed class AsyncSignal : IValueTaskSource
+{
+    private const int Clear = 0;
+    private const int Kept = 1;
+    private const int Waiting = 2;
+
+    private ManualResetValueTaskSourceCore<bool> _core = new() { RunContinuationsAsynchronously = true };
+    private int _state;
+
+    public ValueTask WaitAsync()
+    {
+        _core.Reset();
+        if (Interlocked.CompareExchange(ref _state, Waiting, Clear) == Clear)
+        {
+            return new ValueTask(this, _core.Version);
+        }
+
+        // Kept: a Set that comes just now finds Kept too and leaves it; what it announces is there already when the caller looks.
+        Volatile.Write(ref _state, Clear);
+        return default;
+    }
+
+    public void Set()
+    {
+        while (true)
+        {
+            switch (Volatile.Read(ref _state))
+            {
+                case Kept:
+                    return;
+                case Clear when Interlocked.CompareExchange(ref _state, Kept, Clear) == Clear:
+                    return;
+                case Waiting when Interlocked.CompareExchange(ref _state, Clear, Waiting) == Waiting:
+                    _core.SetResult(true);
+                    return;
+            }
+        }
+    }
+
+    void IValueTaskSource.GetResult(short token) => _core.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource.GetStatus(short token) => _core.GetStatus(token);
+
+    void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _core.OnCompleted(continuation, state, token, flags);
+}

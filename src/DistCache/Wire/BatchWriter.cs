@@ -1,0 +1,277 @@
+using DistCache.Entries;
+using DistCache.Peers;
+
+namespace DistCache.Wire;
+
+internal enum AppendOutcome
+{
+    Appended,
+
+    /// <summary>The message is too long for this lane; nothing was appended.</summary>
+    TooLong,
+
+    /// <summary>The lane is over; nothing was appended.</summary>
+    Closed,
+}
+
+/// <summary>
+/// The one writer of a lane. Anybody appends messages under a short lock; a single loop writes all that has gathered, while the next
+/// batch gathers. On the bulk lane a long message goes in chunks, one with each batch and every long message in turn, so that none
+/// waits for another to end.
+/// </summary>
+internal sealed class BatchWriter(Lane lane, HybridClock clock)
+{
+    private readonly Lock _lock = new();
+    private readonly AsyncSignal _work = new();
+    private readonly AsyncSignal _room = new();
+    private readonly Queue<LongMessage> _long = new();
+    private MessageBuffer _gathering = new();
+    private MessageBuffer _writing = new();
+    private long _unsentBytes;
+    private bool _closed;
+
+    /// <summary>More waits to be sent than a reader of requests should add to.</summary>
+    public bool IsFull => Volatile.Read(ref _unsentBytes) > WireLimits.UnsentReplyBytes;
+
+    /// <summary>Appends a request and wakes the loop.</summary>
+    public AppendOutcome Append(uint id, PeerRequest request)
+    {
+        AppendOutcome outcome;
+        if (lane == Lane.Bulk)
+        {
+            var body = new MessageBuffer();
+            MessageCodec.Encode(body, id, clock.Current, request);
+            outcome = AppendBulk(id, body);
+        }
+        else
+        {
+            lock (_lock)
+            {
+                var start = BeginLocked();
+                try
+                {
+                    MessageCodec.Encode(_gathering, id, clock.Current, request);
+                }
+                catch
+                {
+                    _gathering.Truncate(start);
+                    throw;
+                }
+
+                outcome = EndLocked(start);
+            }
+        }
+
+        Wake();
+        return outcome;
+    }
+
+    /// <summary>Appends a reply; the caller wakes the loop when it has no more of them.</summary>
+    public AppendOutcome Append(uint id, PeerReply reply)
+    {
+        if (lane == Lane.Bulk)
+        {
+            var body = new MessageBuffer();
+            MessageCodec.Encode(body, id, clock.Current, reply);
+            return AppendBulk(id, body);
+        }
+
+        lock (_lock)
+        {
+            var start = BeginLocked();
+            try
+            {
+                MessageCodec.Encode(_gathering, id, clock.Current, reply);
+            }
+            catch
+            {
+                _gathering.Truncate(start);
+                throw;
+            }
+
+            return EndLocked(start);
+        }
+    }
+
+    /// <summary>Appends a message that has no fields; the caller wakes the loop.</summary>
+    public void Append(MessageKind kind, uint id)
+    {
+        lock (_lock)
+        {
+            AppendLocked(kind, id);
+        }
+    }
+
+    /// <summary>Stops sending what goes in chunks under <paramref name="id"/>, and tells the peer if it has seen any of it.</summary>
+    public void Abandon(uint id)
+    {
+        lock (_lock)
+        {
+            for (var left = _long.Count; left > 0; left--)
+            {
+                var message = _long.Dequeue();
+                if (message.Id != id)
+                {
+                    _long.Enqueue(message);
+                    continue;
+                }
+
+                Interlocked.Add(ref _unsentBytes, message.Sent - message.Body.Length);
+                if (message.Sent > 0)
+                {
+                    AppendLocked(MessageKind.Abandon, id);
+                }
+            }
+        }
+
+        Wake();
+    }
+
+    public void Wake() => _work.Set();
+
+    /// <summary>Waits until something was sent. For one waiter, the reader of requests.</summary>
+    public ValueTask WaitForRoomAsync() => _room.WaitAsync();
+
+    /// <summary>Takes nothing more; the loop ends when it has written what is there.</summary>
+    public void Close()
+    {
+        lock (_lock)
+        {
+            _closed = true;
+        }
+
+        _work.Set();
+        _room.Set();
+    }
+
+    /// <summary>The loop. Ends when closed, or with the exception of the stream.</summary>
+    public async Task RunAsync(Stream stream, bool flush, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            if (!TryTakeBatch(out var batch, out var part))
+            {
+                if (Volatile.Read(ref _closed))
+                {
+                    return;
+                }
+
+                await _work.WaitAsync().ConfigureAwait(false);
+                continue;
+            }
+
+            await stream.WriteAsync(batch.Written, cancellationToken).ConfigureAwait(false);
+            if (part.Length > 0)
+            {
+                await stream.WriteAsync(part, cancellationToken).ConfigureAwait(false);
+            }
+
+            if (flush)
+            {
+                await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
+            }
+
+            Interlocked.Add(ref _unsentBytes, -(batch.Length + part.Length));
+            batch.Clear();
+            _room.Set();
+        }
+    }
+
+    private AppendOutcome AppendBulk(uint id, MessageBuffer body)
+    {
+        if (body.Length > WireLimits.MaximumMessageBytes)
+        {
+            return AppendOutcome.TooLong;
+        }
+
+        lock (_lock)
+        {
+            if (_closed)
+            {
+                return AppendOutcome.Closed;
+            }
+
+            if (body.Length > LaneLimits.ChunkBytes)
+            {
+                _long.Enqueue(new LongMessage(id, body));
+                Interlocked.Add(ref _unsentBytes, body.Length);
+                return AppendOutcome.Appended;
+            }
+
+            var start = BeginLocked();
+            _gathering.Append(body.WrittenSpan);
+            return EndLocked(start);
+        }
+    }
+
+    private void AppendLocked(MessageKind kind, uint id)
+    {
+        var start = BeginLocked();
+        ControlCodec.WriteEmpty(new MessagePackWriter(_gathering), kind, id, clock.Current);
+        EndLocked(start);
+    }
+
+    private int BeginLocked() => _gathering.BeginMessage();
+
+    private AppendOutcome EndLocked(int start)
+    {
+        var length = _gathering.Length - start;
+        var limit = lane == Lane.Bulk ? LaneLimits.ChunkBytes : WireLimits.InlineMessageBytes;
+        if (_closed || length - MessageBuffer.PrefixBytes > limit)
+        {
+            _gathering.Truncate(start);
+            return _closed ? AppendOutcome.Closed : AppendOutcome.TooLong;
+        }
+
+        _gathering.EndMessage(start);
+        Interlocked.Add(ref _unsentBytes, length);
+        return AppendOutcome.Appended;
+    }
+
+    /// <summary>Gives all that has gathered, and the next chunk of the long message whose turn it is: its head ends the batch.</summary>
+    private bool TryTakeBatch(out MessageBuffer batch, out ReadOnlyMemory<byte> part)
+    {
+        lock (_lock)
+        {
+            part = default;
+            if (_long.TryDequeue(out var message))
+            {
+                part = AppendChunkHeadLocked(message);
+                message.Sent += part.Length;
+                if (message.Sent < message.Body.Length)
+                {
+                    _long.Enqueue(message);
+                }
+            }
+
+            batch = _gathering;
+            if (batch.Length == 0)
+            {
+                return false;
+            }
+
+            (_gathering, _writing) = (_writing, _gathering);
+            return true;
+        }
+    }
+
+    private ReadOnlyMemory<byte> AppendChunkHeadLocked(LongMessage message)
+    {
+        var part = message.Body.Written.Slice(message.Sent, Math.Min(LaneLimits.ChunkBytes, message.Body.Length - message.Sent));
+        var start = _gathering.BeginMessage();
+        ControlCodec.WriteChunkHead(
+            new MessagePackWriter(_gathering), message.Id, clock.Current, message.Body.Length, message.Sent, part.Length);
+        Interlocked.Add(ref _unsentBytes, _gathering.Length - start);
+        _gathering.EndMessage(start, part.Length);
+        return part;
+    }
+
+    private sealed class LongMessage(uint id, MessageBuffer body)
+    {
+        public uint Id { get; } = id;
+
+        public MessageBuffer Body { get; } = body;
+
+        public int Sent { get; set; }
+    }
+}

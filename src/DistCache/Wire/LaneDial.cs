@@ -1,0 +1,253 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using DistCache.Peers;
+
+namespace DistCache.Wire;
+
+/// <summary>What a dial came to: one of the two.</summary>
+internal readonly record struct DialOutcome(LaneConnection? Connection, PeerFault? Fault);
+
+/// <summary>
+/// Dials one lane: a connection of its own, the Hello each way and, with a secret, the proofs, all within
+/// <see cref="WireLimits.HandshakeTimeout"/>. A failure is a fault with its reason, never an exception.
+/// </summary>
+internal sealed class LaneDial : IDisposable
+{
+    private static readonly TimeSpan KeepAliveDelay = TimeSpan.FromSeconds(15);
+
+    private static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(10);
+
+    private readonly WireContext _context;
+    private readonly PeerAddress _address;
+    private readonly Lane _lane;
+    private readonly HttpMessageInvoker _client;
+    private readonly DuplexContent _content;
+    private readonly byte[] _nonce;
+    private Hello? _ownHello;
+
+    private LaneDial(WireContext context, PeerAddress address, Lane lane)
+    {
+        _context = context;
+        _address = address;
+        _lane = lane;
+        _nonce = context.OwnNonces.Create();
+        _content = new DuplexContent(CreateFirstMessage);
+        _client = new HttpMessageInvoker(CreateHandler());
+        Lifetime = new CancellationTokenSource(WireLimits.HandshakeTimeout, context.Time);
+        Closing = context.Closing.Token.UnsafeRegister(static state => ((CancellationTokenSource)state!).Cancel(), Lifetime);
+    }
+
+    /// <summary>Cancelled at the end of the lane, and when the handshake takes too long.</summary>
+    public CancellationTokenSource Lifetime { get; }
+
+    private CancellationTokenRegistration Closing { get; }
+
+    private HttpResponseMessage? Response { get; set; }
+
+    public Stream RequestStream => _content.Stream;
+
+    public static async Task<DialOutcome> DialAsync(WireContext context, PeerAddress address, Lane lane)
+    {
+        var dial = new LaneDial(context, address, lane);
+        DialOutcome outcome = default;
+        try
+        {
+            outcome = new DialOutcome(await dial.ConnectAsync().ConfigureAwait(false), null);
+        }
+        catch (Exception exception)
+        {
+            outcome = new DialOutcome(null, dial.ToFault(exception));
+        }
+        finally
+        {
+            if (context.OwnNonces.Forget(dial._nonce))
+            {
+                outcome = new DialOutcome(null, new PeerFault(FaultKind.Self, $"{address} is this node itself."));
+            }
+
+            if (outcome.Connection is null)
+            {
+                dial.Dispose();
+            }
+        }
+
+        return outcome;
+    }
+
+    /// <summary>Why the peer ended the stream, from the gRPC status that it sent last.</summary>
+    public PeerFault ReadEnd()
+    {
+        var status = Find(GrpcProtocol.StatusName);
+        var message = GrpcProtocol.DecodeMessage(Find(GrpcProtocol.MessageName) ?? "");
+        return status is null or "0" or "14"
+            ? new PeerFault(FaultKind.Unreachable, $"{_address} closed the lane. {message}".TrimEnd())
+            : new PeerFault(FaultKind.Refused, $"{_address} refused with status {status}: {message}");
+    }
+
+    public void Dispose()
+    {
+        Closing.Dispose();
+        Lifetime.Cancel();
+        _content.Complete();
+        Response?.Dispose();
+        _client.Dispose();
+        Lifetime.Dispose();
+    }
+
+    private async Task<LaneConnection> ConnectAsync()
+    {
+        // Not disposed here: its content, the open end of the lane, would go with it.
+        var request = new HttpRequestMessage(HttpMethod.Post, new Uri($"http://{_address}{GrpcProtocol.ExchangePath}"))
+        {
+            Version = HttpVersion.Version20,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            Content = _content,
+        };
+        request.Headers.TE.Add(new TransferCodingWithQualityHeaderValue("trailers"));
+        Response = await _client.SendAsync(request, Lifetime.Token).ConfigureAwait(false);
+        CheckResponse(Response);
+
+        var body = await Response.Content.ReadAsStreamAsync(Lifetime.Token).ConfigureAwait(false);
+        var reader = new FrameReader(body, WireLimits.HandshakeMessageBytes);
+        var hello = ControlCodec.ReadHello(await ReadAsync(reader).ConfigureAwait(false));
+        CheckAnswer(hello);
+        await ProveAsync(reader, hello).ConfigureAwait(false);
+
+        Lifetime.CancelAfter(Timeout.InfiniteTimeSpan);
+        reader.MaximumMessageBytes = _lane == Lane.Bulk
+            ? LaneLimits.ChunkBytes + WireLimits.ChunkOverheadBytes
+            : WireLimits.InlineMessageBytes;
+        return new LaneConnection(_context, _address, _lane, hello.Identity, this, reader);
+    }
+
+    private void CheckAnswer(Hello hello)
+    {
+        if (hello.Nonce.Span.SequenceEqual(_nonce))
+        {
+            throw new RefusalException(GrpcStatus.FailedPrecondition, "reflected", "The peer sent this node's own nonce back.");
+        }
+
+        if (hello.Lane != _lane)
+        {
+            throw RefusalException.Malformed($"The peer answers for the lane {hello.Lane}, where {_lane} was dialled.");
+        }
+
+        _context.Check(hello);
+    }
+
+    private async Task ProveAsync(FrameReader reader, Hello peer)
+    {
+        if (_context.Settings.Secret is not { } secret)
+        {
+            return;
+        }
+
+        Debug.Assert(_ownHello is not null, "The peer answered a Hello that was never sent.");
+        var buffer = new MessageBuffer();
+        var start = buffer.BeginMessage();
+        ControlCodec.WriteProof(new MessagePackWriter(buffer), _context.Clock.Current, Proof.ByDialler(secret, _ownHello, peer));
+        buffer.EndMessage(start);
+        await RequestStream.WriteAsync(buffer.Written, Lifetime.Token).ConfigureAwait(false);
+        await RequestStream.FlushAsync(Lifetime.Token).ConfigureAwait(false);
+
+        var proof = ControlCodec.ReadProof(await ReadAsync(reader).ConfigureAwait(false));
+        if (!CryptographicOperations.FixedTimeEquals(proof.Span, Proof.ByListener(secret, _ownHello, peer)))
+        {
+            throw new RefusalException(GrpcStatus.Unauthenticated, "secret", "The peer does not know the shared secret.");
+        }
+    }
+
+    private async ValueTask<ReadOnlyMemory<byte>> ReadAsync(FrameReader reader) =>
+        await reader.ReadAsync(Lifetime.Token).ConfigureAwait(false) ?? throw new EndedException(ReadEnd());
+
+    private void CheckResponse(HttpResponseMessage response)
+    {
+        if (response.StatusCode != HttpStatusCode.OK)
+        {
+            throw NotOne($"it answered with HTTP status {(int)response.StatusCode}");
+        }
+
+        var type = response.Content.Headers.ContentType?.MediaType;
+        if (type?.StartsWith(GrpcProtocol.ContentType, StringComparison.OrdinalIgnoreCase) != true)
+        {
+            throw NotOne($"it answered with the content type \"{type}\"");
+        }
+
+        if (response.Headers.Contains(GrpcProtocol.StatusName))
+        {
+            throw new EndedException(ReadEnd());
+        }
+    }
+
+    private EndedException NotOne(string reason) => new(new PeerFault(FaultKind.Refused, $"{_address} is not a DistCache node: {reason}."));
+
+    private string? Find(string name) =>
+        Response is not null && (Response.TrailingHeaders.TryGetValues(name, out var values) || Response.Headers.TryGetValues(name, out values))
+            ? values.First()
+            : null;
+
+    private PeerFault ToFault(Exception exception) => exception switch
+    {
+        EndedException ended => ended.Fault,
+        RefusalException refusal => new PeerFault(FaultKind.Refused, $"{_address}: {refusal.Message}"),
+        OperationCanceledException when _context.Closing.IsCancellationRequested => new PeerFault(FaultKind.Unreachable, "This node is closing."),
+        OperationCanceledException => new PeerFault(
+            FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
+        HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } http =>
+            new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {http.InnerException?.Message ?? http.Message}."),
+        HttpRequestException or HttpIOException or IOException or HttpProtocolException => new PeerFault(
+            FaultKind.Refused, $"{_address} does not speak the protocol of a DistCache node: {exception.Message}"),
+        _ => new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {exception.Message}"),
+    };
+
+    private ReadOnlyMemory<byte> CreateFirstMessage()
+    {
+        _ownHello = _context.CreateHello(_lane, _nonce);
+        var buffer = new MessageBuffer();
+        var start = buffer.BeginMessage();
+        ControlCodec.Write(new MessagePackWriter(buffer), _ownHello);
+        buffer.EndMessage(start);
+        return buffer.Written;
+    }
+
+    private SocketsHttpHandler CreateHandler() => new()
+    {
+        ConnectCallback = ConnectAsync,
+        ActivityHeadersPropagator = null,
+        AllowAutoRedirect = false,
+        AutomaticDecompression = DecompressionMethods.None,
+        UseCookies = false,
+        UseProxy = false,
+        PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
+        PooledConnectionLifetime = Timeout.InfiniteTimeSpan,
+        InitialHttp2StreamWindowSize = WireLimits.ClientWindowBytes,
+        KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
+        KeepAlivePingDelay = KeepAliveDelay,
+        KeepAlivePingTimeout = KeepAliveTimeout,
+    };
+
+    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext connection, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            await socket.ConnectAsync(_address.Host, _address.Port, cancellationToken).ConfigureAwait(false);
+            _context.LearnLocalAddress(socket.LocalEndPoint);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Carries a fault out of the handshake.</summary>
+    private sealed class EndedException(PeerFault fault) : Exception(fault.Reason)
+    {
+        public PeerFault Fault { get; } = fault;
+    }
+}

@@ -1,0 +1,219 @@
+using DistCache.Diagnostics;
+using DistCache.Peers;
+
+namespace DistCache.Wire;
+
+/// <summary>
+/// One lane to one address, standing or not: dials at the first use, shares a dial among all who wait for it, and remembers a failure
+/// for a while that doubles up to a second, so that a dead peer costs nothing.
+/// </summary>
+internal sealed class PeerLane(WireContext context, PeerAddress address, Lane lane, PeerLane? bulk, Action<PeerAddress> broken)
+{
+    private static readonly TimeSpan SmallestBackOff = TimeSpan.FromMilliseconds(50);
+
+    private static readonly TimeSpan LargestBackOff = TimeSpan.FromSeconds(1);
+
+    /// <summary>What the system's timers bear; a caller that wants longer waits this long.</summary>
+    private static readonly TimeSpan LongestWait = TimeSpan.FromDays(24);
+
+    private readonly Lock _lock = new();
+    private volatile LaneConnection? _connection;
+    private Task<DialOutcome>? _dial;
+    private PeerFault? _fault;
+    private long _retryAt;
+    private int _failures;
+    private FaultKind? _logged;
+    private bool _closed;
+
+    /// <summary>The bulk lane to the same peer; itself if it is that.</summary>
+    public PeerLane Bulk => bulk ?? this;
+
+    public bool IsIdle => _connection is null && _dial is null;
+
+    /// <summary>Sends within the deadline, which is a timestamp of the clock.</summary>
+    public ValueTask<PeerReply> SendAsync(PeerRequest request, long deadline, CancellationToken cancellationToken)
+    {
+        if (_connection is { } connection
+            && connection.TrySend(request, deadline, waited: false, cancellationToken, out var reply) == AddOutcome.Added)
+        {
+            return reply;
+        }
+
+        return RememberedFault() is { } fault
+            ? ValueTask.FromResult<PeerReply>(fault)
+            : SendSlowlyAsync(request, deadline, cancellationToken);
+    }
+
+    public void Close()
+    {
+        LaneConnection? connection;
+        lock (_lock)
+        {
+            _closed = true;
+            connection = _connection;
+        }
+
+        connection?.Dispose();
+    }
+
+    public void OnBroken(LaneConnection connection, PeerFault fault)
+    {
+        bool wasOurs;
+        lock (_lock)
+        {
+            wasOurs = _connection == connection && !_closed;
+            _connection = null;
+
+            // One that stood for a while is dialled again at once; one that breaks right away is as good as a failed dial.
+            if (context.Time.GetElapsedTime(connection.Since) < LargestBackOff)
+            {
+                BackOffLocked(fault);
+            }
+            else
+            {
+                _failures = 0;
+            }
+        }
+
+        if (wasOurs)
+        {
+            Log.LaneBroken(context.Logger, address, lane, fault.Reason);
+            broken(address);
+        }
+    }
+
+    private PeerFault? RememberedFault()
+    {
+        lock (_lock)
+        {
+            return _fault is not null && context.Time.GetTimestamp() < _retryAt ? _fault : null;
+        }
+    }
+
+    private async ValueTask<PeerReply> SendSlowlyAsync(PeerRequest request, long deadline, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var waited = false;
+            while (true)
+            {
+                var outcome = await ConnectAsync().WaitAsync(Remaining(deadline), context.Time, cancellationToken).ConfigureAwait(false);
+                if (outcome.Fault is not null)
+                {
+                    return outcome.Fault;
+                }
+
+                switch (outcome.Connection!.TrySend(request, deadline, waited, cancellationToken, out var reply))
+                {
+                    case AddOutcome.Added:
+                        return await reply.ConfigureAwait(false);
+                    case AddOutcome.Full:
+                        await outcome.Connection
+                            .WaitForRoomAsync(request, Remaining(deadline), cancellationToken).ConfigureAwait(false);
+                        waited = true;
+                        break;
+                    case AddOutcome.Closed:
+                        break;
+                }
+            }
+        }
+        catch (TimeoutException)
+        {
+            return PeerFault.TimedOut;
+        }
+    }
+
+    private TimeSpan Remaining(long deadline)
+    {
+        var left = context.Time.GetElapsedTime(context.Time.GetTimestamp(), deadline);
+        return left <= TimeSpan.Zero ? throw new TimeoutException()
+            : left < LongestWait ? left
+            : LongestWait;
+    }
+
+    private Task<DialOutcome> ConnectAsync()
+    {
+        lock (_lock)
+        {
+            if (_connection is { } connection)
+            {
+                return Task.FromResult(new DialOutcome(connection, null));
+            }
+
+            if (_closed)
+            {
+                return Task.FromResult(new DialOutcome(null, new PeerFault(FaultKind.Unreachable, "This node is closing.")));
+            }
+
+            if (_dial is null)
+            {
+                using (ExecutionContext.SuppressFlow())
+                {
+                    _dial = Task.Run(DialAsync, CancellationToken.None);
+                }
+            }
+
+            return _dial;
+        }
+    }
+
+    private async Task<DialOutcome> DialAsync()
+    {
+        var outcome = await LaneDial.DialAsync(context, address, lane).ConfigureAwait(false);
+        lock (_lock)
+        {
+            _dial = null;
+            _connection = outcome.Connection;
+            _fault = null;
+            if (outcome.Fault is not null)
+            {
+                BackOffLocked(outcome.Fault);
+            }
+        }
+
+        LogOnChange(outcome);
+        if (outcome.Connection is { } connection)
+        {
+            connection.Start(this);
+            if (_closed)
+            {
+                connection.Dispose();
+            }
+        }
+        else
+        {
+            broken(address);
+        }
+
+        return outcome;
+    }
+
+    /// <summary>An address is dialled for ever: a line when it begins to fail, or fails otherwise, and one when it answers again.</summary>
+    private void LogOnChange(DialOutcome outcome)
+    {
+        var kind = outcome.Fault?.Kind;
+        if (kind == _logged)
+        {
+            return;
+        }
+
+        if (outcome.Fault is not null)
+        {
+            Log.DialFailed(context.Logger, address, lane, outcome.Fault.Reason);
+        }
+        else
+        {
+            Log.DialSucceeded(context.Logger, address, lane, outcome.Connection!.Peer);
+        }
+
+        _logged = kind;
+    }
+
+    private void BackOffLocked(PeerFault fault)
+    {
+        var longest = SmallestBackOff * (1 << Math.Min(_failures++, 5));
+        var backOff = (longest < LargestBackOff ? longest : LargestBackOff) * (0.5 + (Random.Shared.NextDouble() / 2));
+        _fault = fault;
+        _retryAt = context.Time.GetTimestamp() + (long)(backOff.TotalSeconds * context.Time.TimestampFrequency);
+    }
+}

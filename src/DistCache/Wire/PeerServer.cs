@@ -1,0 +1,166 @@
+using System.Net;
+using System.Net.Sockets;
+using DistCache.Diagnostics;
+using DistCache.Peers;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace DistCache.Wire;
+
+/// <summary>
+/// The port that peers dial: a Kestrel of our own, of which only the server is started. It shares nothing with the application's: no
+/// configuration, no environment variable, no logging, no middleware.
+/// </summary>
+internal sealed class PeerServer : IAsyncDisposable
+{
+    /// <summary>From the end of the lanes to the end of their connections; what is left then is aborted.</summary>
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(2);
+
+    private static readonly TimeSpan KeepAliveDelay = TimeSpan.FromSeconds(15);
+
+    private static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(10);
+
+    private readonly WireContext _context;
+    private readonly WebApplication _application;
+    private readonly IServer _server;
+    private readonly string _host;
+    private ListenOptions? _listener;
+    private int _connections;
+
+    private PeerServer(WireContext context, IPEndPoint endPoint, string host)
+    {
+        _context = context;
+        _host = host;
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
+        builder.WebHost
+            .UseKestrelCore()
+            .UseKestrelHttpsConfiguration()
+            .UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true)
+            .ConfigureKestrel(kestrel => Configure(kestrel, endPoint));
+        _application = builder.Build();
+        _server = _application.Services.GetRequiredService<IServer>();
+    }
+
+    /// <summary>Where it listens, with the port that the system chose if it was to choose one.</summary>
+    public PeerAddress Address => new(_host, _listener?.IPEndPoint?.Port ?? 0);
+
+    /// <exception cref="IOException">The port cannot be opened; the message names the address and the option.</exception>
+    public static async Task<PeerServer> StartAsync(WireContext context, PeerAddress listen, CancellationToken cancellationToken)
+    {
+        PeerServer? server = null;
+        try
+        {
+            var endPoint = await ResolveAsync(listen, cancellationToken).ConfigureAwait(false);
+            server = new PeerServer(context, endPoint, listen.Host);
+            await server._server.StartAsync(new PeerApplication(context), cancellationToken).ConfigureAwait(false);
+            return server;
+        }
+        catch (Exception exception) when (exception is IOException or SocketException or InvalidOperationException)
+        {
+            if (server is not null)
+            {
+                await server.DisposeAsync().ConfigureAwait(false);
+            }
+
+            throw new IOException($"DistCache cannot listen on {listen} (Cluster.Listen): {Explain(exception)}", exception);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        using var timeout = new CancellationTokenSource(StopTimeout);
+        await _server.StopAsync(timeout.Token).ConfigureAwait(false);
+        await _application.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private static async Task<IPEndPoint> ResolveAsync(PeerAddress listen, CancellationToken cancellationToken)
+    {
+        if (IPAddress.TryParse(listen.Host, out var address))
+        {
+            return new IPEndPoint(address, listen.Port);
+        }
+
+        var addresses = await Dns.GetHostAddressesAsync(listen.Host, cancellationToken).ConfigureAwait(false);
+        var first = addresses.OrderBy(candidate => candidate.AddressFamily == AddressFamily.InterNetwork ? 0 : 1).FirstOrDefault();
+        return new IPEndPoint(first ?? throw new IOException("the name has no address."), listen.Port);
+    }
+
+    private static string Explain(Exception exception) => (exception.InnerException as SocketException ?? exception) switch
+    {
+        SocketException { SocketErrorCode: SocketError.AccessDenied } => "access to the port is denied.",
+        SocketException { SocketErrorCode: SocketError.AddressNotAvailable } => "no network interface of this machine has the address.",
+        SocketException { SocketErrorCode: SocketError.HostNotFound } => "the name does not resolve.",
+        _ when exception.InnerException is AddressInUseException => "the address is already in use.",
+        _ => exception.Message,
+    };
+
+    private void Configure(KestrelServerOptions kestrel, IPEndPoint endPoint)
+    {
+        kestrel.AddServerHeader = false;
+        var limits = kestrel.Limits;
+
+        // A lane may be silent for hours and carry any number of bytes.
+        limits.MinRequestBodyDataRate = null;
+        limits.MinResponseDataRate = null;
+        limits.MaxRequestBodySize = null;
+
+        // These hold until a stream is open, and where none is.
+        limits.KeepAliveTimeout = WireLimits.HandshakeTimeout;
+        limits.RequestHeadersTimeout = WireLimits.HandshakeTimeout;
+        limits.Http2.MaxStreamsPerConnection = WireLimits.StreamsPerConnection;
+        limits.Http2.InitialConnectionWindowSize = WireLimits.ServerWindowBytes;
+        limits.Http2.InitialStreamWindowSize = WireLimits.ServerWindowBytes;
+        limits.Http2.KeepAlivePingDelay = KeepAliveDelay;
+        limits.Http2.KeepAlivePingTimeout = KeepAliveTimeout;
+        kestrel.Listen(endPoint, listener =>
+        {
+            _listener = listener;
+            listener.Protocols = HttpProtocols.Http2;
+            listener.Use(next => connection => AdmitAsync(connection, next));
+        });
+    }
+
+    /// <summary>Counts connections, and those that end without ever having asked for anything: they do not speak HTTP/2.</summary>
+    private async Task AdmitAsync(ConnectionContext connection, ConnectionDelegate next)
+    {
+        var guest = new Guest();
+        connection.Features.Set(guest);
+        try
+        {
+            if (Interlocked.Increment(ref _connections) > WireLimits.Connections)
+            {
+                guest.HasSpoken = true;
+                Refused(connection, "connections", $"More than {WireLimits.Connections} connections.");
+                connection.Abort();
+                return;
+            }
+
+            await next(connection).ConfigureAwait(false);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _connections);
+            if (!guest.HasSpoken && !_context.Closing.IsCancellationRequested)
+            {
+                Refused(connection, "http2", "It closed without a request over HTTP/2 in plain text with prior knowledge.");
+            }
+        }
+    }
+
+    private void Refused(ConnectionContext connection, string cause, string reason)
+    {
+        Metrics.ConnectionRefused(cause);
+        Log.ConnectionRefused(_context.Logger, connection.RemoteEndPoint?.ToString() ?? "an unknown address", reason);
+    }
+}
+
+/// <summary>What is known of a connection to our port, among its features.</summary>
+internal sealed class Guest
+{
+    /// <summary>A request came over it.</summary>
+    public bool HasSpoken { get; set; }
+}

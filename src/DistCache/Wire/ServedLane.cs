@@ -1,0 +1,329 @@
+using System.Security.Cryptography;
+using DistCache.Diagnostics;
+using DistCache.Peers;
+using Microsoft.AspNetCore.Http;
+
+namespace DistCache.Wire;
+
+/// <summary>
+/// The listener's end of a lane: greets, then reads requests and gives them to the handler on the reader itself. One that is answered
+/// at once costs no hop and no allocation here; the others are answered when they are done, in any order.
+/// </summary>
+internal sealed class ServedLane
+{
+    /// <summary>For the replies that are there when a lane ends.</summary>
+    private static readonly TimeSpan LastWriteTimeout = TimeSpan.FromSeconds(1);
+
+    private readonly WireContext _context;
+    private readonly HttpContext _http;
+    private readonly FrameReader _reader;
+    private readonly Hello _dialler;
+    private readonly BatchWriter _writer;
+    private readonly ChunkAssembly _chunks = new();
+    private readonly AsyncSignal _handled = new();
+    private readonly CancellationTokenSource _lifetime;
+    private int _inFlight;
+
+    private ServedLane(WireContext context, HttpContext http, FrameReader reader, Hello dialler)
+    {
+        _context = context;
+        _http = http;
+        _reader = reader;
+        _dialler = dialler;
+        _writer = new BatchWriter(dialler.Lane, context.Clock);
+        _lifetime = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, context.Closing.Token);
+        reader.MaximumMessageBytes = dialler.Lane == Lane.Bulk
+            ? LaneLimits.ChunkBytes + WireLimits.ChunkOverheadBytes
+            : WireLimits.InlineMessageBytes;
+    }
+
+    private bool IsOverLimit =>
+        Volatile.Read(ref _inFlight) >= WireLimits.RequestsInFlight || _reader.PinnedBytes > WireLimits.BytesInFlight;
+
+    public static async Task ServeAsync(WireContext context, HttpContext http)
+    {
+        using var reader = new FrameReader(http.Request.Body, WireLimits.HandshakeMessageBytes);
+        var (status, reason) = (GrpcStatus.Ok, "");
+        try
+        {
+            var dialler = await GreetInTimeAsync(context, http, reader).ConfigureAwait(false);
+            await new ServedLane(context, http, reader, dialler).RunAsync().ConfigureAwait(false);
+            if (context.Closing.IsCancellationRequested)
+            {
+                (status, reason) = (GrpcStatus.Unavailable, "The node is closing.");
+            }
+        }
+        catch (RefusalException refusal)
+        {
+            (status, reason) = (refusal.Status, refusal.Message);
+            Metrics.LaneRefused(refusal.Cause);
+            if (refusal.Cause != "self")
+            {
+                Log.LaneRefused(context.Logger, $"{http.Connection.RemoteIpAddress}:{http.Connection.RemotePort}", reason);
+            }
+        }
+        catch (Exception exception) when (exception is IOException or OperationCanceledException)
+        {
+            // The connection is gone: nobody to answer.
+            http.Abort();
+            return;
+        }
+
+        await PeerApplication.EndAsync(http, status, reason).ConfigureAwait(false);
+    }
+
+    private static async Task<Hello> GreetInTimeAsync(WireContext context, HttpContext http, FrameReader reader)
+    {
+        using var deadline = new CancellationTokenSource(WireLimits.HandshakeTimeout, context.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, http.RequestAborted, context.Closing.Token);
+        try
+        {
+            return await GreetAsync(context, http, reader, either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (deadline.IsCancellationRequested)
+        {
+            throw new RefusalException(
+                GrpcStatus.ResourceExhausted, "silent", $"No complete handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s.");
+        }
+    }
+
+    private static async Task<Hello> GreetAsync(
+        WireContext context, HttpContext http, FrameReader reader, CancellationToken cancellationToken)
+    {
+        var dialler = ControlCodec.ReadHello(await ReadAsync(reader, cancellationToken).ConfigureAwait(false));
+        if (context.OwnNonces.Meet(dialler.Nonce))
+        {
+            throw new RefusalException(GrpcStatus.FailedPrecondition, "self", "The dialler and the listener are one node.");
+        }
+
+        context.Check(dialler);
+        context.LearnLocalAddress(http.Connection.LocalIpAddress is { } local ? new System.Net.IPEndPoint(local, 0) : null);
+        var own = context.CreateHello(dialler.Lane, RandomNumberGenerator.GetBytes(Hello.NonceBytes));
+        http.Response.ContentType = GrpcProtocol.ContentType;
+        await WriteAsync(http, (in MessagePackWriter writer) => ControlCodec.Write(writer, own), cancellationToken).ConfigureAwait(false);
+        if (context.Settings.Secret is not { } secret)
+        {
+            return dialler;
+        }
+
+        var proof = ControlCodec.ReadProof(await ReadAsync(reader, cancellationToken).ConfigureAwait(false));
+        if (!CryptographicOperations.FixedTimeEquals(proof.Span, Proof.ByDialler(secret, dialler, own)))
+        {
+            throw new RefusalException(GrpcStatus.Unauthenticated, "secret", "The shared secret is another one (Cluster.SharedSecret).");
+        }
+
+        await WriteAsync(
+            http,
+            (in MessagePackWriter writer) => ControlCodec.WriteProof(writer, context.Clock.Current, Proof.ByListener(secret, dialler, own)),
+            cancellationToken).ConfigureAwait(false);
+        return dialler;
+    }
+
+    private static async ValueTask<ReadOnlyMemory<byte>> ReadAsync(FrameReader reader, CancellationToken cancellationToken) =>
+        await reader.ReadAsync(cancellationToken).ConfigureAwait(false)
+        ?? throw RefusalException.Malformed("The stream ends before the handshake is complete.");
+
+    private delegate void WriteBody(in MessagePackWriter writer);
+
+    private static async Task WriteAsync(HttpContext http, WriteBody write, CancellationToken cancellationToken)
+    {
+        var buffer = new MessageBuffer();
+        var start = buffer.BeginMessage();
+        write(new MessagePackWriter(buffer));
+        buffer.EndMessage(start);
+        await http.Response.Body.WriteAsync(buffer.Written, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task RunAsync()
+    {
+        Metrics.ServedLanes(1);
+        Task writing;
+        using (ExecutionContext.SuppressFlow())
+        {
+            writing = Task.Run(WriteLoopAsync, CancellationToken.None);
+        }
+
+        using var wake = _lifetime.Token.UnsafeRegister(static state => ((ServedLane)state!)._handled.Set(), this);
+        try
+        {
+            await ReadLoopAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            Metrics.ServedLanes(-1);
+            _writer.Close();
+            _lifetime.CancelAfter(LastWriteTimeout);
+            await writing.ConfigureAwait(false);
+            _lifetime.Dispose();
+        }
+    }
+
+    /// <summary>Without a writer the lane is over: the reader hears it through the token.</summary>
+    private async Task WriteLoopAsync()
+    {
+        try
+        {
+            await _writer.RunAsync(_http.Response.Body, flush: false, _lifetime.Token).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is IOException or OperationCanceledException or InvalidOperationException)
+        {
+            await _lifetime.CancelAsync().ConfigureAwait(false);
+        }
+    }
+
+    private async Task ReadLoopAsync()
+    {
+        do
+        {
+            while (_reader.TryRead(out var message))
+            {
+                OnMessage(message, _reader.Buffer);
+                if (_writer.IsFull || IsOverLimit)
+                {
+                    await WaitForRoomAsync().ConfigureAwait(false);
+                }
+            }
+
+            _writer.Wake();
+        }
+        while (await _reader.FillAsync(_lifetime.Token).ConfigureAwait(false));
+        if (_reader.IsInsideMessage)
+        {
+            throw RefusalException.Malformed("The stream ends in the middle of a message.");
+        }
+    }
+
+    /// <summary>Back-pressure: nothing more is read, so that the peer's window closes, until replies are sent and handlers done.</summary>
+    private async Task WaitForRoomAsync()
+    {
+        _writer.Wake();
+        while (IsOverLimit)
+        {
+            _lifetime.Token.ThrowIfCancellationRequested();
+            await _handled.WaitAsync().ConfigureAwait(false);
+        }
+
+        while (_writer.IsFull)
+        {
+            _lifetime.Token.ThrowIfCancellationRequested();
+            await _writer.WaitForRoomAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary><paramref name="buffer"/> holds the message; null where nobody else uses its memory.</summary>
+    private void OnMessage(ReadOnlyMemory<byte> message, ReceiveBuffer? buffer)
+    {
+        var reader = new MessagePackReader(message);
+        var head = MessageHead.Read(ref reader);
+        _context.MergeClock(head.Clock);
+        switch (head.Kind)
+        {
+            case MessageKind.Chunk when buffer is not null:
+                if (_chunks.Add(head.Id, ControlCodec.ReadChunk(head, ref reader)) is { } whole)
+                {
+                    OnMessage(whole, buffer: null);
+                }
+
+                break;
+            case MessageKind.Abandon:
+                _chunks.Abandon(head.Id);
+                break;
+            case var kind when !kind.IsRequest():
+                Metrics.UnsupportedMessage();
+                break;
+            default:
+                OnRequest(head, ref reader, buffer);
+                break;
+        }
+    }
+
+    private void OnRequest(MessageHead head, ref MessagePackReader reader, ReceiveBuffer? buffer)
+    {
+        var request = MessageCodec.DecodeRequest(head, ref reader);
+        if (request is null)
+        {
+            Metrics.UnsupportedMessage();
+            Reply(head.Id, new PeerFault(FaultKind.Unsupported, $"Requests of kind {(uint)head.Kind} are not known here."));
+            return;
+        }
+
+        ValueTask<PeerReply> handling;
+        try
+        {
+            handling = _context.Handler.HandleAsync(_dialler.Identity, request, _lifetime.Token);
+            if (handling.IsCompletedSuccessfully)
+            {
+                Reply(head.Id, handling.Result);
+                return;
+            }
+        }
+        catch (Exception exception)
+        {
+            Reply(head.Id, ToFault(head.Kind, exception));
+            return;
+        }
+
+        buffer?.Retain();
+        Interlocked.Increment(ref _inFlight);
+        _ = FinishAsync(head, handling, buffer);
+    }
+
+    private async Task FinishAsync(MessageHead head, ValueTask<PeerReply> handling, ReceiveBuffer? buffer)
+    {
+        PeerReply reply;
+        try
+        {
+            reply = await handling.ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            reply = ToFault(head.Kind, exception);
+        }
+
+        buffer?.Release();
+        Reply(head.Id, reply);
+        Interlocked.Decrement(ref _inFlight);
+        _writer.Wake();
+        _handled.Set();
+    }
+
+    private PeerFault ToFault(MessageKind kind, Exception exception)
+    {
+        if (!_lifetime.IsCancellationRequested)
+        {
+            Log.HandlerFailed(_context.Logger, (uint)kind, _dialler.Identity, exception);
+        }
+
+        return new PeerFault(FaultKind.Failed, $"The peer failed with {exception.GetType().Name}.");
+    }
+
+    private void Reply(uint id, PeerReply reply)
+    {
+        try
+        {
+            var isLarge = _dialler.Lane != Lane.Bulk && reply is ReadReply { Value.Length: > LaneLimits.InlineBytes };
+            if (isLarge || _writer.Append(id, reply) == AppendOutcome.TooLong)
+            {
+                ReplyTooLong(id);
+            }
+        }
+        catch (Exception exception)
+        {
+            // A reply that has no form on the wire is a defect of the handler: its caller hears of it, the lane goes on.
+            _writer.Append(id, ToFault(MessageKind.Fault, exception));
+        }
+
+        reply.Release();
+    }
+
+    private void ReplyTooLong(uint id)
+    {
+        if (_dialler.Lane != Lane.Bulk)
+        {
+            _writer.Append(MessageKind.AskOnBulk, id);
+            return;
+        }
+
+        _writer.Append(id, new PeerFault(FaultKind.Failed, $"The reply is longer than {WireLimits.MaximumMessageBytes} bytes."));
+    }
+}

@@ -1,0 +1,151 @@
+using DistCache.Entries;
+using DistCache.Peers;
+
+namespace DistCache.Wire;
+
+/// <summary>The messages of takeover and transfer; docs/wire-protocol.md has their table.</summary>
+internal static class TakeoverCodec
+{
+    /// <summary>Two array headers, a key and two numbers.</summary>
+    private const int SmallestHeldBytes = 6;
+
+    /// <summary>[table]</summary>
+    public static void Write(in MessagePackWriter writer, uint id, ulong clock, HoldingsRequest request)
+    {
+        new MessageHead(MessageKind.Holdings, id, clock, 1).Write(writer);
+        writer.Write(request.TableHash);
+    }
+
+    public static HoldingsRequest ReadHoldings(MessageHead head, ref MessagePackReader reader)
+    {
+        var extra = head.FieldsAfter(1);
+        var request = new HoldingsRequest(reader.ReadUInt64());
+        reader.Finish(extra);
+        return request;
+    }
+
+    /// <summary>[table, slots]</summary>
+    public static void Write(in MessagePackWriter writer, uint id, ulong clock, HoldingsReply reply)
+    {
+        new MessageHead(MessageKind.HoldingsReply, id, clock, 2).Write(writer);
+        writer.Write(reply.TableHash);
+        Write(writer, reply.Held);
+    }
+
+    public static HoldingsReply ReadHoldingsReply(MessageHead head, ref MessagePackReader reader)
+    {
+        var extra = head.FieldsAfter(2);
+        var reply = new HoldingsReply(reader.ReadUInt64(), ReadSlots(ref reader));
+        reader.Finish(extra);
+        return reply;
+    }
+
+    /// <summary>[slots, cursor, maximum bytes]</summary>
+    public static void Write(in MessagePackWriter writer, uint id, ulong clock, TransferRequest request)
+    {
+        new MessageHead(MessageKind.Transfer, id, clock, 3).Write(writer);
+        Write(writer, request.Slots);
+        writer.Write(request.Cursor);
+        writer.Write((long)request.MaximumBytes);
+    }
+
+    public static TransferRequest ReadTransfer(MessageHead head, ref MessagePackReader reader)
+    {
+        var extra = head.FieldsAfter(3);
+        var request = new TransferRequest(ReadSlots(ref reader), reader.ReadUInt64(), reader.ReadInt32());
+        reader.Finish(extra);
+        return request;
+    }
+
+    /// <summary>[entries, cursor, is end]</summary>
+    public static void Write(in MessagePackWriter writer, uint id, ulong clock, TransferReply reply)
+    {
+        new MessageHead(MessageKind.TransferReply, id, clock, 3).Write(writer);
+        ElementCodec.Write(writer, reply.Entries);
+        writer.Write(reply.Cursor);
+        writer.Write(reply.IsEnd);
+    }
+
+    /// <summary>The entries are parts of <paramref name="message"/>, which nobody else uses.</summary>
+    public static TransferReply ReadTransferReply(ReadOnlyMemory<byte> message)
+    {
+        var reader = new MessagePackReader(message);
+        var extra = MessageHead.Read(ref reader).FieldsAfter(3);
+        var reply = new TransferReply(ElementCodec.ReadEntries(ref reader), reader.ReadUInt64(), reader.ReadBoolean());
+        reader.Finish(extra);
+        return reply;
+    }
+
+    /// <summary>[[[key, version], …], table]</summary>
+    public static void Write(in MessagePackWriter writer, uint id, ulong clock, CompareRequest request)
+    {
+        new MessageHead(MessageKind.Compare, id, clock, 2).Write(writer);
+        writer.WriteArrayHeader(request.Held.Count);
+        foreach (var held in request.Held)
+        {
+            writer.WriteArrayHeader(2);
+            writer.WriteBinary(held.Key.Span);
+            ElementCodec.Write(writer, held.Version);
+        }
+
+        writer.Write(request.TableHash);
+    }
+
+    public static CompareRequest ReadCompare(MessageHead head, ref MessagePackReader reader)
+    {
+        var extra = head.FieldsAfter(2);
+        var count = reader.ReadArrayHeader();
+        var held = new List<HeldVersion>(Math.Min(count, reader.Remaining / SmallestHeldBytes));
+        for (var i = 0; i < count; i++)
+        {
+            var extraOfHeld = reader.ReadFields(2);
+            held.Add(new HeldVersion(ElementCodec.ReadKey(ref reader), ElementCodec.ReadVersion(ref reader)));
+            reader.Skip(extraOfHeld);
+        }
+
+        var request = new CompareRequest(held, reader.ReadUInt64());
+        reader.Finish(extra);
+        return request;
+    }
+
+    /// <summary>[is owner, [position, …]]</summary>
+    public static void Write(in MessagePackWriter writer, uint id, ulong clock, CompareReply reply)
+    {
+        new MessageHead(MessageKind.CompareReply, id, clock, 2).Write(writer);
+        writer.Write(reply.IsOwner);
+        writer.WriteArrayHeader(reply.Lacking.Count);
+        foreach (var position in reply.Lacking)
+        {
+            writer.Write((long)position);
+        }
+    }
+
+    public static CompareReply ReadCompareReply(MessageHead head, ref MessagePackReader reader)
+    {
+        var extra = head.FieldsAfter(2);
+        var isOwner = reader.ReadBoolean();
+        var lacking = new int[reader.ReadArrayHeader()];
+        for (var i = 0; i < lacking.Length; i++)
+        {
+            lacking[i] = reader.ReadInt32();
+        }
+
+        reader.Finish(extra);
+        return new CompareReply(isOwner, lacking);
+    }
+
+    private static void Write(in MessagePackWriter writer, SlotSet slots)
+    {
+        Span<byte> bitmap = stackalloc byte[SlotSet.ByteCount];
+        slots.CopyBitmapTo(bitmap);
+        writer.WriteBinary(bitmap);
+    }
+
+    private static SlotSet ReadSlots(ref MessagePackReader reader)
+    {
+        var bitmap = reader.ReadBinary(SlotSet.ByteCount);
+        return bitmap.Length == SlotSet.ByteCount
+            ? SlotSet.FromBitmap(bitmap.Span)
+            : throw RefusalException.Malformed($"A slot bitmap of {bitmap.Length} bytes, where {SlotSet.ByteCount} are expected.");
+    }
+}

@@ -1,0 +1,76 @@
+using System.Net;
+using DistCache.Entries;
+using DistCache.Peers;
+using Microsoft.Extensions.Logging;
+
+namespace DistCache.Wire;
+
+/// <summary>What all lanes of a node share, those it dials and those it serves.</summary>
+internal sealed class WireContext(
+    WireSettings settings, Func<NodeIdentity> identity, HybridClock clock, IPeerHandler handler, TimeProvider time, ILogger logger)
+{
+    private IPAddress? _localAddress;
+
+    public WireSettings Settings { get; } = settings;
+
+    public HybridClock Clock { get; } = clock;
+
+    public IPeerHandler Handler { get; } = handler;
+
+    public TimeProvider Time { get; } = time;
+
+    public ILogger Logger { get; } = logger;
+
+    public OwnNonces OwnNonces { get; } = new();
+
+    /// <summary>The end of all lanes.</summary>
+    public CancellationTokenSource Closing { get; } = new();
+
+    /// <summary>This node's own address in its first connection with a peer; known before the node's identity is asked for.</summary>
+    public IPAddress? LocalAddress => Volatile.Read(ref _localAddress);
+
+    public void LearnLocalAddress(EndPoint? endPoint)
+    {
+        if (endPoint is IPEndPoint { Address: var address })
+        {
+            Interlocked.CompareExchange(ref _localAddress, address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address, null);
+        }
+    }
+
+    public Hello CreateHello(Lane lane, ReadOnlyMemory<byte> nonce) => new(
+        WireLimits.ProtocolVersion, Settings.Cluster, identity(), nonce, Clock.Current, lane, Settings.Secret is not null);
+
+    /// <summary>What both sides ask of the other's Hello, in the order in which it is told.</summary>
+    public void Check(Hello hello)
+    {
+        if (hello.Cluster != Settings.Cluster)
+        {
+            throw new RefusalException(
+                GrpcStatus.FailedPrecondition,
+                "cluster",
+                $"The cluster \"{hello.Cluster}\", where this node belongs to \"{Settings.Cluster}\" (Cluster.Name).");
+        }
+
+        MergeClock(hello.Clock);
+        if (hello.HasSecret != Settings.Secret is not null)
+        {
+            throw new RefusalException(
+                GrpcStatus.Unauthenticated,
+                "secret",
+                hello.HasSecret
+                    ? "A shared secret, where this node has none (Cluster.SharedSecret)."
+                    : "No shared secret, where this node has one (Cluster.SharedSecret).");
+        }
+    }
+
+    public void MergeClock(ulong clock)
+    {
+        if (!Clock.TryMerge(clock))
+        {
+            throw new RefusalException(
+                GrpcStatus.FailedPrecondition,
+                "clock",
+                $"A clock more than {HybridClock.MaximumLead.TotalHours} hours ahead of this node's.");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+namespace DistCache.Wire;
+
+/// <summary>Every bound of the wire in one place. docs/wire-protocol.md repeats those that a peer must keep.</summary>
+internal static class WireLimits
+{
+    /// <summary>What a node sends in its Hello; another version is refused.</summary>
+    public const int ProtocolVersion = 1;
+
+    /// <summary>From the first byte of a dial to the end of the handshake, on both sides.</summary>
+    public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>The longest message before the handshake is complete: a stranger gets no more of our memory.</summary>
+    public const int HandshakeMessageBytes = 64 << 10;
+
+    /// <summary>
+    /// The longest message on the control and data lanes. A value of 64 KiB with its key needs 69 KiB; a full exchange of 256 members
+    /// with names, hosts and zones of full length needs 165 KiB. What is longer goes over the bulk lane.
+    /// </summary>
+    public const int InlineMessageBytes = 256 << 10;
+
+    /// <summary>What stands around the bytes of a chunk, generously.</summary>
+    public const int ChunkOverheadBytes = 64;
+
+    /// <summary>The largest value of all; options may set a lower bound, never a higher one.</summary>
+    public const int MaximumValueBytes = 64 << 20;
+
+    /// <summary>The longest message that travels in chunks: a value and what stands around it, or a batch of a transfer.</summary>
+    public const int MaximumMessageBytes = MaximumValueBytes + (1 << 20);
+
+    /// <summary>Requests that a lane has in flight; further callers wait. On the serving side: requests being handled.</summary>
+    public const int RequestsInFlight = 65_536;
+
+    /// <summary>Bytes of requests in flight on a lane, or pinned by their handlers; one larger request goes alone.</summary>
+    public const int BytesInFlight = 64 << 20;
+
+    /// <summary>Replies that wait for a peer to read them; beyond it no further request of that lane is read.</summary>
+    public const int UnsentReplyBytes = 4 << 20;
+
+    /// <summary>Records in one list of members: 256 members and as many that are remembered as dead or gone, twice.</summary>
+    public const int MemberRecords = 1_024;
+
+    /// <summary>The reason of a refusal or fault, in bytes of UTF-8.</summary>
+    public const int ReasonBytes = 1_024;
+
+    /// <summary>The name of a cluster: 64 characters of at most 4 bytes each.</summary>
+    public const int ClusterNameBytes = 256;
+
+    /// <summary>HTTP/2 streams of one connection: a lane needs one, a health probe may use a few.</summary>
+    public const int StreamsPerConnection = 16;
+
+    /// <summary>Connections that the port accepts: 256 members with 3 lanes each, twice, and as many for probes.</summary>
+    public const int Connections = 2_048;
+
+    /// <summary>
+    /// What a peer may send ahead of our reading, per stream and connection: enough for 250 MB/s at a round trip of a millisecond, and what
+    /// a stranger can make us hold for the 5 s of a handshake.
+    /// </summary>
+    public const int ServerWindowBytes = 256 << 10;
+
+    /// <summary>The same for replies, where the sender is a peer that we dialled ourselves.</summary>
+    public const int ClientWindowBytes = 1 << 20;
+}

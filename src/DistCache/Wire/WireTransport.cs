@@ -1,0 +1,123 @@
+using System.Collections.Concurrent;
+using System.Net;
+using DistCache.Entries;
+using DistCache.Peers;
+using Microsoft.Extensions.Logging;
+
+namespace DistCache.Wire;
+
+/// <summary>
+/// Carries messages between nodes over gRPC: see docs/wire-protocol.md. Serves peers once <see cref="StartAsync"/> was called; dials
+/// them with or without that.
+/// </summary>
+internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
+{
+    /// <summary>With more addresses than this, those without a lane are forgotten: pods come and go for years.</summary>
+    private const int RememberedAddresses = 1_024;
+
+    private readonly WireContext _context;
+    private readonly ConcurrentDictionary<PeerAddress, PeerLane[]> _peers = new();
+    private PeerServer? _server;
+    private int _disposed;
+
+    /// <param name="settings">What to know of the options.</param>
+    /// <param name="identity">Who this node is; asked at each handshake, when <see cref="LocalAddress"/> is known.</param>
+    /// <param name="clock">Sent with every message and merged with every peer's.</param>
+    /// <param name="handler">Answers the requests of peers, on the reader of their lane: it must not block.</param>
+    /// <param name="time">For deadlines.</param>
+    /// <param name="logger">For refusals and lanes that come and go.</param>
+    public WireTransport(
+        WireSettings settings, Func<NodeIdentity> identity, HybridClock clock, IPeerHandler handler, TimeProvider time, ILogger logger) =>
+        _context = new WireContext(settings, identity, clock, handler, time, logger);
+
+    public event Action<PeerAddress>? Broken;
+
+    /// <summary>This node's own address in the first connection with a peer; null before there was one.</summary>
+    public IPAddress? LocalAddress => _context.LocalAddress;
+
+    /// <summary>Opens the port, and gives the address with the port that is really bound.</summary>
+    /// <exception cref="IOException">The port cannot be opened; the message names the address and the option.</exception>
+    public async Task<PeerAddress> StartAsync(PeerAddress listen, CancellationToken cancellationToken)
+    {
+        ObjectDisposedException.ThrowIf(_disposed != 0, this);
+        if (_server is not null)
+        {
+            throw new InvalidOperationException("The transport has been started already.");
+        }
+
+        _server = await PeerServer.StartAsync(_context, listen, cancellationToken).ConfigureAwait(false);
+        return _server.Address;
+    }
+
+    public ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        ObjectDisposedException.ThrowIf(_disposed != 0, this);
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<PeerReply>(cancellationToken);
+        }
+
+        return LanesOf(to)[(int)request.Lane].SendAsync(request, ToDeadline(timeout), cancellationToken);
+    }
+
+    /// <summary>Ends all lanes and closes the port, in bounded time. Everything that waits for a reply gets a fault.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+        {
+            return;
+        }
+
+        await _context.Closing.CancelAsync().ConfigureAwait(false);
+        foreach (var lane in _peers.Values.SelectMany(lanes => lanes))
+        {
+            lane.Close();
+        }
+
+        if (_server is not null)
+        {
+            await _server.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private long ToDeadline(TimeSpan timeout)
+    {
+        var now = _context.Time.GetTimestamp();
+        var ticks = timeout.TotalSeconds * _context.Time.TimestampFrequency;
+        return timeout == Timeout.InfiniteTimeSpan || ticks >= long.MaxValue - now ? long.MaxValue : now + (long)ticks;
+    }
+
+    private PeerLane[] LanesOf(PeerAddress address)
+    {
+        if (_peers.TryGetValue(address, out var lanes))
+        {
+            return lanes;
+        }
+
+        if (_peers.Count > RememberedAddresses)
+        {
+            foreach (var (other, itsLanes) in _peers)
+            {
+                if (itsLanes.All(lane => lane.IsIdle))
+                {
+                    _peers.TryRemove(other, out _);
+                }
+            }
+        }
+
+        return _peers.GetOrAdd(address, CreateLanes);
+    }
+
+    private PeerLane[] CreateLanes(PeerAddress address)
+    {
+        var bulk = new PeerLane(_context, address, Lane.Bulk, null, RaiseBroken);
+        return
+        [
+            new PeerLane(_context, address, Lane.Control, bulk, RaiseBroken),
+            new PeerLane(_context, address, Lane.Data, bulk, RaiseBroken),
+            bulk,
+        ];
+    }
+
+    private void RaiseBroken(PeerAddress address) => Broken?.Invoke(address);
+}

@@ -1,0 +1,64 @@
+using DistCache.Entries;
+using DistCache.Peers;
+using DistCache.Wire;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace DistCache.Tests.Wire;
+
+/// <summary>A transport on loopback with a handler that a test chooses.</summary>
+internal sealed class TestNode : IPeerHandler, IAsyncDisposable
+{
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
+    private TestNode(string name, WireSettings settings, TimeProvider clockTime)
+    {
+        Identity = new NodeIdentity(NodeName.Parse(name), 1_000);
+        Clock = new HybridClock(clockTime);
+        Transport = new WireTransport(settings, () => Identity, Clock, this, TimeProvider.System, NullLogger.Instance);
+    }
+
+    public WireTransport Transport { get; }
+
+    public NodeIdentity Identity { get; }
+
+    public HybridClock Clock { get; }
+
+    public PeerAddress Address { get; private set; }
+
+    /// <summary>Answers as the handler of the node; at first every read is a hit of its own key.</summary>
+    public Func<NodeIdentity, PeerRequest, CancellationToken, ValueTask<PeerReply>> OnRequest { get; set; } =
+        (_, request, _) => ValueTask.FromResult(Echo(request));
+
+    public static TestNode Create(string name, string cluster = "test", string? secret = null, TimeProvider? clockTime = null) => new(
+        name,
+        new WireSettings(cluster) { Secret = secret is null ? null : System.Text.Encoding.UTF8.GetBytes(secret) },
+        clockTime ?? TimeProvider.System);
+
+    public static async Task<TestNode> StartAsync(
+        string name, string cluster = "test", string? secret = null, TimeProvider? clockTime = null, int port = 0)
+    {
+        var node = Create(name, cluster, secret, clockTime);
+        node.Address = await node.Transport.StartAsync(new PeerAddress("127.0.0.1", port), CancellationToken.None);
+        return node;
+    }
+
+    public static ReadRequest Read(string key) => new(SampleMessages.Bytes(key), 0, Renew: false, WithValue: true, AsHolder: false);
+
+    public static PeerReply Echo(PeerRequest request) => request switch
+    {
+        ReadRequest read => Hit(read.Key),
+        WriteRequest => new WriteReply(WriteOutcome.Acknowledged, 0, 1, 1),
+        _ => DoneReply.Instance,
+    };
+
+    public static ReadReply Hit(ReadOnlyMemory<byte> value) =>
+        new(ReadOutcome.Hit, Standing.Primary, 0, new EntryVersion(1, 1), RemainingTime.Unlimited, value);
+
+    public ValueTask<PeerReply> SendAsync(TestNode to, PeerRequest request, TimeSpan? timeout = null, CancellationToken cancellationToken = default) =>
+        Transport.SendAsync(to.Address, request, timeout ?? Patience, cancellationToken);
+
+    public ValueTask<PeerReply> HandleAsync(NodeIdentity from, PeerRequest request, CancellationToken cancellationToken) =>
+        OnRequest(from, request, cancellationToken);
+
+    public ValueTask DisposeAsync() => Transport.DisposeAsync();
+}

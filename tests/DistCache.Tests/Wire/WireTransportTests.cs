@@ -1,0 +1,269 @@
+using System.Net;
+using System.Text;
+using DistCache.Entries;
+using DistCache.Peers;
+
+namespace DistCache.Tests.Wire;
+
+internal sealed class WireTransportTests
+{
+    private TestNode _here = null!;
+    private TestNode _there = null!;
+
+    [SetUp]
+    public async Task StartTwoNodes()
+    {
+        _here = TestNode.Create("here");
+        _there = await TestNode.StartAsync("there");
+    }
+
+    [TearDown]
+    public async Task StopTwoNodes()
+    {
+        await _here.DisposeAsync();
+        await _there.DisposeAsync();
+    }
+
+    [Test]
+    public async Task Request_OnEachLane_IsAnsweredByTheHandler()
+    {
+        NodeIdentity from = default;
+        _there.OnRequest = (dialler, request, _) =>
+        {
+            from = dialler;
+            return ValueTask.FromResult<PeerReply>(request.Lane switch
+            {
+                Lane.Control => new HoldingsReply(7, new SlotSet()),
+                Lane.Data => TestNode.Echo(request),
+                _ => new TransferReply([], 5, IsEnd: true),
+            });
+        };
+
+        var control = await _here.SendAsync(_there, new HoldingsRequest(7));
+        var data = await _here.SendAsync(_there, TestNode.Read("key"));
+        var bulk = await _here.SendAsync(_there, new TransferRequest(new SlotSet(), 0, 100));
+
+        Assert.That(control, Is.TypeOf<HoldingsReply>());
+        Assert.That(Text(data), Is.EqualTo("key"));
+        Assert.That(bulk, Is.TypeOf<TransferReply>().With.Property("Cursor").EqualTo(5));
+        Assert.That(from, Is.EqualTo(_here.Identity));
+        Assert.That(_here.Transport.LocalAddress, Is.EqualTo(IPAddress.Loopback));
+    }
+
+    [Test]
+    public async Task Requests_Pipelined_GetEachItsOwnReply()
+    {
+        var replies = await Task.WhenAll(Enumerable.Range(0, 5_000).Select(i => _here.SendAsync(_there, TestNode.Read($"key {i}")).AsTask()));
+
+        Assert.That(replies.Select(Text), Is.EqualTo(Enumerable.Range(0, 5_000).Select(i => $"key {i}")));
+    }
+
+    [Test]
+    public async Task Replies_OutOfOrder_ReachTheirCallers()
+    {
+        var first = new TaskCompletionSource<PeerReply>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _there.OnRequest = (_, request, _) =>
+            Text(((ReadRequest)request).Key) == "first" ? new ValueTask<PeerReply>(first.Task) : ValueTask.FromResult(TestNode.Echo(request));
+
+        var slow = _here.SendAsync(_there, TestNode.Read("first"));
+        var quick = await _here.SendAsync(_there, TestNode.Read("second"));
+        var slowWasPending = !slow.IsCompleted;
+        first.SetResult(TestNode.Hit(SampleMessages.Bytes("late")));
+
+        Assert.That(slowWasPending, Is.True);
+        Assert.That(Text(quick), Is.EqualTo("second"));
+        Assert.That(Text(await slow), Is.EqualTo("late"));
+    }
+
+    [Test]
+    public async Task Request_OfAnAsynchronousHandler_KeepsItsBytesUntilTheHandlerIsDone()
+    {
+        _there.OnRequest = async (_, request, _) =>
+        {
+            await Task.Yield();
+            return TestNode.Hit(((ReadRequest)request).Key);
+        };
+
+        var replies = await Task.WhenAll(Enumerable.Range(0, 5_000).Select(i => _here.SendAsync(_there, TestNode.Read($"key {i}")).AsTask()));
+
+        Assert.That(replies.Select(Text), Is.EqualTo(Enumerable.Range(0, 5_000).Select(i => $"key {i}")));
+    }
+
+    [Test]
+    public async Task Request_NotAnsweredInTime_IsTimedOutAndTheLaneGoesOn()
+    {
+        var never = new TaskCompletionSource<PeerReply>();
+        _there.OnRequest = (_, request, _) =>
+            Text(((ReadRequest)request).Key) == "never" ? new ValueTask<PeerReply>(never.Task) : ValueTask.FromResult(TestNode.Echo(request));
+        await _here.SendAsync(_there, TestNode.Read("dials"));
+
+        var clock = TimeProvider.System.GetTimestamp();
+        var reply = await _here.SendAsync(_there, TestNode.Read("never"), TimeSpan.FromMilliseconds(100));
+        var elapsed = TimeProvider.System.GetElapsedTime(clock);
+
+        Assert.That(reply, Is.SameAs(PeerFault.TimedOut));
+        Assert.That(elapsed, Is.GreaterThanOrEqualTo(TimeSpan.FromMilliseconds(99)));
+        Assert.That(Text(await _here.SendAsync(_there, TestNode.Read("next"))), Is.EqualTo("next"));
+        never.SetResult(DoneReply.Instance);
+        Assert.That(Text(await _here.SendAsync(_there, TestNode.Read("after"))), Is.EqualTo("after"));
+    }
+
+    [Test]
+    public async Task Request_WhoseCallerGivesUp_ThrowsAndTheLaneGoesOn()
+    {
+        var never = new TaskCompletionSource<PeerReply>();
+        var arrived = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _there.OnRequest = (_, request, _) =>
+        {
+            arrived.TrySetResult();
+            return new ValueTask<PeerReply>(never.Task);
+        };
+        using var caller = new CancellationTokenSource();
+
+        var pending = _here.SendAsync(_there, TestNode.Read("key"), cancellationToken: caller.Token).AsTask();
+        await arrived.Task.WaitAsync(TestNode.Patience);
+        await caller.CancelAsync();
+
+        Assert.That(async () => await pending, Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(async () => await _here.SendAsync(_there, TestNode.Read("key"), cancellationToken: caller.Token), Throws.InstanceOf<OperationCanceledException>());
+        _there.OnRequest = (_, request, _) => ValueTask.FromResult(TestNode.Echo(request));
+        Assert.That(Text(await _here.SendAsync(_there, TestNode.Read("next"))), Is.EqualTo("next"));
+    }
+
+    [Test]
+    public async Task Handler_ThatThrows_IsAFaultAtTheSender([Values] bool later)
+    {
+        _there.OnRequest = async (_, _, _) =>
+        {
+            if (later)
+            {
+                await Task.Yield();
+            }
+
+            throw new InvalidOperationException("the key is secret");
+        };
+
+        var reply = await _here.SendAsync(_there, TestNode.Read("key"));
+
+        Assert.That(reply, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.Failed));
+        Assert.That(((PeerFault)reply).Reason, Does.Contain("InvalidOperationException").And.Not.Contain("secret"));
+    }
+
+    [Test]
+    public async Task Peer_ThatDies_FailsAllPendingAtOnceAndIsTold()
+    {
+        var never = new TaskCompletionSource<PeerReply>();
+        var arrived = new CountdownEvent(10);
+        _there.OnRequest = (_, _, _) =>
+        {
+            arrived.Signal();
+            return new ValueTask<PeerReply>(never.Task);
+        };
+        var broken = new TaskCompletionSource<PeerAddress>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _here.Transport.Broken += address => broken.TrySetResult(address);
+
+        var pending = Enumerable.Range(0, 10).Select(i => _here.SendAsync(_there, TestNode.Read($"{i}"), TimeSpan.FromMinutes(1)).AsTask()).ToArray();
+        await Task.Run(() => arrived.Wait(TestNode.Patience));
+        await _there.DisposeAsync();
+        var replies = await Task.WhenAll(pending).WaitAsync(TestNode.Patience);
+
+        Assert.That(replies, Has.All.TypeOf<PeerFault>().With.All.Property("Kind").EqualTo(FaultKind.Unreachable));
+        Assert.That(await broken.Task.WaitAsync(TestNode.Patience), Is.EqualTo(_there.Address));
+        var next = await _here.SendAsync(_there, TestNode.Read("next"));
+        Assert.That(next, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.Unreachable));
+    }
+
+    [Test]
+    public async Task Peer_ThatComesBack_IsReachedAgain()
+    {
+        await _here.SendAsync(_there, TestNode.Read("key"));
+        await _there.DisposeAsync();
+        await _here.SendAsync(_there, TestNode.Read("key"));
+
+        await using var again = await TestNode.StartAsync("again", port: _there.Address.Port);
+        PeerReply reply;
+        var attempts = 0;
+        do
+        {
+            reply = await _here.SendAsync(_there, TestNode.Read("key"));
+            await Task.Yield();
+        }
+        while (reply is PeerFault && ++attempts < 1_000_000);
+
+        Assert.That(Text(reply), Is.EqualTo("key"));
+    }
+
+    [Test]
+    public async Task Address_OfTheNodeItself_IsKnownAsSelf()
+    {
+        var reply = await _there.SendAsync(_there, TestNode.Read("key"));
+
+        Assert.That(reply, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.Self));
+    }
+
+    [Test]
+    public async Task Clock_OfThePeer_IsMerged()
+    {
+        await using var ahead = TestNode.Create("ahead", clockTime: new ManualTime(DateTimeOffset.UtcNow.AddHours(23)));
+        await ahead.SendAsync(_there, TestNode.Read("key"));
+        await _here.SendAsync(_there, TestNode.Read("key"));
+
+        var expected = (ulong)DateTimeOffset.UtcNow.AddHours(22).ToUnixTimeMilliseconds() << 16;
+        Assert.That(_there.Clock.Current, Is.GreaterThan(expected));
+        Assert.That(_here.Clock.Current, Is.GreaterThan(expected));
+    }
+
+    [Test]
+    public async Task Value_LongerThanALane_TravelsInChunksBothWays([Values(65_537, 1 << 20, 3_500_000)] int size)
+    {
+        var value = new byte[size];
+        new Random(1).NextBytes(value);
+        byte[]? written = null;
+        _there.OnRequest = (_, request, _) =>
+        {
+            if (request is WriteRequest write)
+            {
+                written = write.Value.ToArray();
+            }
+
+            return ValueTask.FromResult(request is ReadRequest ? TestNode.Hit(value) : TestNode.Echo(request));
+        };
+
+        var writeReply = await _here.SendAsync(
+            _there, new WriteRequest(SampleMessages.Bytes("key"), false, RemainingTime.Unlimited, value, WriteAck.All, 0, false));
+        var readReply = await _here.SendAsync(_there, TestNode.Read("key"));
+
+        Assert.That(writeReply, Is.TypeOf<WriteReply>());
+        Assert.That(written, Is.EqualTo(value));
+        Assert.That(((ReadReply)readReply).Value.Span.SequenceEqual(value), Is.True);
+    }
+
+    [Test]
+    public async Task Dispose_WithLanesAndRequestsInFlight_EndsSoonAndFreesThePort()
+    {
+        var never = new TaskCompletionSource<PeerReply>();
+        _there.OnRequest = (_, _, _) => new ValueTask<PeerReply>(never.Task);
+        var pending = _here.SendAsync(_there, TestNode.Read("key")).AsTask();
+
+        await _there.DisposeAsync().AsTask().WaitAsync(TestNode.Patience);
+        await _here.DisposeAsync().AsTask().WaitAsync(TestNode.Patience);
+
+        Assert.That(await pending, Is.TypeOf<PeerFault>());
+        await using var next = await TestNode.StartAsync("next", port: _there.Address.Port);
+        Assert.That(next.Address.Port, Is.EqualTo(_there.Address.Port));
+    }
+
+    [Test]
+    public async Task Port_InUse_IsOneClearException()
+    {
+        await using var second = TestNode.Create("second");
+
+        Assert.That(
+            async () => await second.Transport.StartAsync(_there.Address, CancellationToken.None),
+            Throws.TypeOf<IOException>().With.Message.EqualTo($"DistCache cannot listen on {_there.Address} (Cluster.Listen): the address is already in use."));
+    }
+
+    private static string Text(PeerReply reply) => reply is ReadReply read ? Text(read.Value) : $"{reply}";
+
+    private static string Text(ReadOnlyMemory<byte> bytes) => Encoding.UTF8.GetString(bytes.Span);
+}
