@@ -3,14 +3,14 @@ using System.Net;
 namespace DistCache.Wire;
 
 /// <summary>
-/// The request body of a lane: opens with a first message and stays open until <see cref="Complete"/>, while others write to
-/// <see cref="Stream"/>.
+/// The request body of a lane: opens with a first message and stays open until <see cref="Complete"/>, while others write to the
+/// stream that <see cref="OpenAsync"/> gives.
 /// </summary>
 internal sealed class DuplexContent : HttpContent
 {
     private readonly Func<ReadOnlyMemory<byte>> _firstMessage;
     private readonly TaskCompletionSource _complete = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private Stream? _stream;
+    private readonly TaskCompletionSource<Stream> _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <param name="firstMessage">Asked when the connection stands, so that it may depend on its addresses.</param>
     public DuplexContent(Func<ReadOnlyMemory<byte>> firstMessage)
@@ -19,8 +19,11 @@ internal sealed class DuplexContent : HttpContent
         Headers.TryAddWithoutValidation("content-type", GrpcProtocol.ContentType);
     }
 
-    /// <summary>Where requests are written; there once the response has begun.</summary>
-    public Stream Stream => _stream ?? throw new InvalidOperationException("The response came before the request was begun.");
+    /// <summary>
+    /// Where requests are written, once the first message is. The peer's answer to that may be here before its write has returned, and
+    /// the stream takes one write at a time.
+    /// </summary>
+    public Task<Stream> OpenAsync(CancellationToken cancellationToken) => _opened.Task.WaitAsync(cancellationToken);
 
     public void Complete() => _complete.TrySetResult();
 
@@ -31,7 +34,7 @@ internal sealed class DuplexContent : HttpContent
     {
         await stream.WriteAsync(_firstMessage(), cancellationToken).ConfigureAwait(false);
         await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
-        Volatile.Write(ref _stream, stream);
+        _opened.TrySetResult(stream);
         await _complete.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 

@@ -47,7 +47,8 @@ internal sealed class LaneDial : IDisposable
 
     private HttpResponseMessage? Response { get; set; }
 
-    public Stream RequestStream => _content.Stream;
+    /// <summary>Where requests are written.</summary>
+    public Stream RequestStream { get; private set; } = Stream.Null;
 
     public static async Task<DialOutcome> DialAsync(WireContext context, PeerAddress address, Lane lane)
     {
@@ -109,6 +110,7 @@ internal sealed class LaneDial : IDisposable
         request.Headers.TE.Add(new TransferCodingWithQualityHeaderValue("trailers"));
         Response = await _client.SendAsync(request, Lifetime.Token).ConfigureAwait(false);
         CheckResponse(Response);
+        RequestStream = await _content.OpenAsync(Lifetime.Token).ConfigureAwait(false);
 
         var body = await Response.Content.ReadAsStreamAsync(Lifetime.Token).ConfigureAwait(false);
         var reader = new FrameReader(body, WireLimits.HandshakeMessageBytes);

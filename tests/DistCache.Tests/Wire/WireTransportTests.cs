@@ -234,7 +234,7 @@ internal sealed class WireTransportTests
         var readReply = await _here.SendAsync(_there, TestNode.Read("key"));
 
         Assert.That(writeReply, Is.TypeOf<WriteReply>());
-        Assert.That(written, Is.EqualTo(value));
+        Assert.That(written.AsSpan().SequenceEqual(value), Is.True);
         Assert.That(((ReadReply)readReply).Value.Span.SequenceEqual(value), Is.True);
     }
 
