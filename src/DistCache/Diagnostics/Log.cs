@@ -9,6 +9,14 @@ namespace DistCache.Diagnostics;
 /// </summary>
 internal static partial class Log
 {
+    // Hosting
+
+    [LoggerMessage(100, LogLevel.Information, "Node {Node} listens on {Address} and sees {Members} members.")]
+    public static partial void NodeStarted(ILogger logger, NodeIdentity node, PeerAddress address, int members);
+
+    [LoggerMessage(101, LogLevel.Information, "Node {Node} leaves; handed over: {IsHandedOver}, after {Milliseconds:F0} ms.")]
+    public static partial void NodeLeaves(ILogger logger, NodeIdentity node, bool isHandedOver, double milliseconds);
+
     // Replication
 
     [LoggerMessage(300, LogLevel.Information, "The table changed: {Nodes} nodes, hash {Hash:x16}; {Slots} slots are to be taken over.")]

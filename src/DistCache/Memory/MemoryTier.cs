@@ -62,7 +62,7 @@ internal sealed class MemoryTier : IDisposable
 
     /// <summary>
     /// Copies the value of <paramref name="key"/> to <paramref name="destination"/>. A hit or <see cref="LookupOutcome.TooSmall"/> with
-    /// <paramref name="renew"/> counts as a use.
+    /// <paramref name="renew"/> counts as a use; <paramref name="info"/> is the entry as it was before that.
     /// </summary>
     public LookupOutcome Read(ReadOnlySpan<byte> key, Span<byte> destination, bool renew, out EntryInfo info, out int valueLength)
     {

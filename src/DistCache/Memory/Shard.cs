@@ -43,6 +43,7 @@ internal sealed class Shard(long sizeLimit, int[] slotCounts)
             }
 
             var entry = node.Value;
+            info = entry.Info;
             if (renew && !entry.Info.IsTombstone)
             {
                 entry.Info = entry.Info with { LastAccess = Math.Max(now, entry.Info.LastAccess) };
@@ -50,7 +51,6 @@ internal sealed class Shard(long sizeLimit, int[] slotCounts)
                 _byRecency.AddFirst(node);
             }
 
-            info = entry.Info;
             valueLength = entry.Value.Length;
             if (entry.Info.IsTombstone)
             {

@@ -1,0 +1,353 @@
+using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+using DistCache.Entries;
+using DistCache.Memory;
+using DistCache.Peers;
+using DistCache.Replication;
+using Microsoft.Extensions.Caching.Distributed;
+
+namespace DistCache;
+
+/// <summary>
+/// The cache as applications see it. Validates, encodes the key, answers from this node's memory where that may answer alone, and
+/// hands everything else to <see cref="ReadPath"/> and <see cref="WritePath"/>. Copies in and copies out.
+/// </summary>
+internal sealed class DistributedCache(
+    Ownership ownership, MemoryTier memory, ReadPath reads, WritePath writes, HybridClock clock, TimeProvider time, DistCacheOptions options)
+    : IBufferDistributedCache, IDisposable
+{
+    /// <summary>Values up to this length are found with one look-up, by way of a buffer that the thread keeps.</summary>
+    private const int ScratchBytes = 8 << 10;
+
+    /// <summary>What a blocked caller waits beyond <see cref="ReplicationOptions.Timeout"/>, which ends the operation itself.</summary>
+    private static readonly TimeSpan BlockingGrace = TimeSpan.FromMilliseconds(250);
+
+    [ThreadStatic]
+    private static byte[]? _scratch;
+
+    private volatile bool _disposed;
+
+    public byte[]? Get(string key)
+    {
+        var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
+        var slot = Slot.Of(bytes);
+        return reads.AnswersAlone(slot) ? GetAlone(bytes, slot) : ToArray(BlockRead(AskAsync(bytes.ToArray(), withValue: true, default)));
+    }
+
+    public Task<byte[]?> GetAsync(string key, CancellationToken token = default)
+    {
+        var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
+        if (token.IsCancellationRequested)
+        {
+            return Task.FromCanceled<byte[]?>(token);
+        }
+
+        var slot = Slot.Of(bytes);
+        return reads.AnswersAlone(slot) ? Task.FromResult(GetAlone(bytes, slot)) : GetRemoteAsync(bytes.ToArray(), token);
+    }
+
+    public bool TryGet(string key, IBufferWriter<byte> destination)
+    {
+        ArgumentNullException.ThrowIfNull(destination);
+        var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
+        var slot = Slot.Of(bytes);
+        return reads.AnswersAlone(slot)
+            ? TryGetAlone(bytes, slot, destination)
+            : TryWrite(BlockRead(AskAsync(bytes.ToArray(), withValue: true, default)), destination);
+    }
+
+    public ValueTask<bool> TryGetAsync(string key, IBufferWriter<byte> destination, CancellationToken token = default)
+    {
+        ArgumentNullException.ThrowIfNull(destination);
+        var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
+        if (token.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<bool>(token);
+        }
+
+        var slot = Slot.Of(bytes);
+        return reads.AnswersAlone(slot) ? new(TryGetAlone(bytes, slot, destination)) : TryGetRemoteAsync(bytes.ToArray(), destination, token);
+    }
+
+    public void Set(string key, byte[] value, DistributedCacheEntryOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(value);
+        Set(key, new ReadOnlySequence<byte>(value), options);
+    }
+
+    public void Set(string key, ReadOnlySequence<byte> value, DistributedCacheEntryOptions options)
+    {
+        var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
+        var expiration = ExpirationOf(options, value.Length);
+        if (!TrySetAlone(bytes, value, expiration))
+        {
+            BlockWrite(SetRemoteAsync(bytes.ToArray(), value, expiration, default));
+        }
+    }
+
+    public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default)
+    {
+        ArgumentNullException.ThrowIfNull(value);
+        return SetAsync(key, new ReadOnlySequence<byte>(value), options, token).AsTask();
+    }
+
+    public ValueTask SetAsync(string key, ReadOnlySequence<byte> value, DistributedCacheEntryOptions options, CancellationToken token = default)
+    {
+        var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
+        var expiration = ExpirationOf(options, value.Length);
+        if (token.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled(token);
+        }
+
+        return TrySetAlone(bytes, value, expiration) ? default : SetRemoteAsync(bytes.ToArray(), value, expiration, token);
+    }
+
+    public void Refresh(string key)
+    {
+        var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
+        if (!TryRefreshAlone(bytes))
+        {
+            BlockRead(AskAsync(bytes.ToArray(), withValue: false, default))?.Release();
+        }
+    }
+
+    public Task RefreshAsync(string key, CancellationToken token = default)
+    {
+        var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
+        if (token.IsCancellationRequested)
+        {
+            return Task.FromCanceled(token);
+        }
+
+        return TryRefreshAlone(bytes) ? Task.CompletedTask : AskAsync(bytes.ToArray(), withValue: false, token).AsTask();
+    }
+
+    public void Remove(string key)
+    {
+        var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
+        if (!TryRemoveAlone(bytes))
+        {
+            BlockWrite(RemoveRemoteAsync(bytes.ToArray(), default));
+        }
+    }
+
+    public Task RemoveAsync(string key, CancellationToken token = default)
+    {
+        var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
+        if (token.IsCancellationRequested)
+        {
+            return Task.FromCanceled(token);
+        }
+
+        return TryRemoveAlone(bytes) ? Task.CompletedTask : RemoveRemoteAsync(bytes.ToArray(), token).AsTask();
+    }
+
+    public void Dispose() => _disposed = true;
+
+    private long Now => time.GetUtcNow().ToUnixTimeMilliseconds();
+
+    /// <summary>No peer will ever hear of an entry: there is nobody to remember a removal for.</summary>
+    private bool IsLocal => options.Cluster.Listen is null;
+
+    private Span<byte> Encode([NotNull] string? key, Span<byte> buffer)
+    {
+        ArgumentNullException.ThrowIfNull(key);
+        ObjectDisposedException.ThrowIf(_disposed, typeof(IDistributedCache));
+        return EntryKey.Encode(key, buffer, options.Memory.MaximumKeyBytes);
+    }
+
+    private Expiration ExpirationOf([NotNull] DistributedCacheEntryOptions? entryOptions, long valueLength)
+    {
+        ArgumentNullException.ThrowIfNull(entryOptions, "options");
+        if (valueLength > options.Memory.MaximumValueBytes)
+        {
+            throw new ArgumentException(
+                string.Create(CultureInfo.InvariantCulture, $"The value has {valueLength} bytes; at most {options.Memory.MaximumValueBytes} are allowed (Memory.MaximumValueBytes)."),
+                "value");
+        }
+
+        var now = time.GetUtcNow();
+        var saysNothing = entryOptions is { AbsoluteExpiration: null, AbsoluteExpirationRelativeToNow: null, SlidingExpiration: null };
+        return saysNothing && options.Memory.DefaultExpiration is { } standard
+            ? Expiration.From(new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = standard }, now)
+            : Expiration.From(entryOptions, now);
+    }
+
+    private byte[]? GetAlone(ReadOnlySpan<byte> key, Slot slot)
+    {
+        var scratch = _scratch ??= GC.AllocateUninitializedArray<byte>(ScratchBytes);
+        var outcome = reads.Look(key, slot, scratch, renew: true, out _, out var length);
+        if (outcome == LookupOutcome.Hit)
+        {
+            return scratch.AsSpan(0, length).ToArray();
+        }
+
+        while (outcome == LookupOutcome.TooSmall)
+        {
+            var value = GC.AllocateUninitializedArray<byte>(length);
+            outcome = reads.Look(key, slot, value, renew: true, out _, out length);
+            if (outcome == LookupOutcome.Hit)
+            {
+                return length == value.Length ? value : value[..length];
+            }
+        }
+
+        return null;
+    }
+
+    private bool TryGetAlone(ReadOnlySpan<byte> key, Slot slot, IBufferWriter<byte> destination)
+    {
+        // Asking for a span writes nothing; only Advance does, and that after a hit.
+        var outcome = reads.Look(key, slot, destination.GetSpan(), renew: true, out _, out var length);
+        while (outcome == LookupOutcome.TooSmall)
+        {
+            outcome = reads.Look(key, slot, destination.GetSpan(length), renew: true, out _, out length);
+        }
+
+        if (outcome == LookupOutcome.Hit)
+        {
+            destination.Advance(length);
+        }
+
+        return outcome == LookupOutcome.Hit;
+    }
+
+    private bool TryRefreshAlone(ReadOnlySpan<byte> key)
+    {
+        var slot = Slot.Of(key);
+        if (!reads.AnswersAlone(slot))
+        {
+            return false;
+        }
+
+        reads.Look(key, slot, [], renew: true, out _, out _);
+        return true;
+    }
+
+    /// <summary>Writes without a task where nobody else is to be told.</summary>
+    private bool TrySetAlone(ReadOnlySpan<byte> key, in ReadOnlySequence<byte> value, Expiration expiration)
+    {
+        var routing = ownership.Current;
+        if (!routing.IsAlone)
+        {
+            return false;
+        }
+
+        var info = new EntryInfo(new EntryVersion(clock.Next(), routing.Origin), expiration, Now, EntryFlags.None);
+        if (memory.Apply(key, info, value, out _) == ApplyOutcome.TooLarge)
+        {
+            throw TooLarge(value.Length);
+        }
+
+        return true;
+    }
+
+    private bool TryRemoveAlone(ReadOnlySpan<byte> key)
+    {
+        if (!IsLocal || !ownership.Current.IsAlone)
+        {
+            return false;
+        }
+
+        while (memory.Read(key, [], renew: false, out var info, out _) != LookupOutcome.Miss && !memory.Forget(key, info.Version))
+        {
+        }
+
+        return true;
+    }
+
+    private async ValueTask<ReadReply?> AskAsync(byte[] key, bool withValue, CancellationToken token) =>
+        await reads.ReadAsync(key, renew: true, withValue, token).ConfigureAwait(false)
+        ?? Unanswered("no owner of the key could be reached");
+
+    /// <summary>A miss, unless the application wants to hear of it.</summary>
+    private ReadReply? Unanswered(string reason) => options.Replication.OnReadFailure == OnReadFailure.Miss
+        ? null
+        : throw new DistCacheUnavailableException($"The read was not answered: {reason}.");
+
+    private async Task<byte[]?> GetRemoteAsync(byte[] key, CancellationToken token) =>
+        ToArray(await AskAsync(key, withValue: true, token).ConfigureAwait(false));
+
+    private async ValueTask<bool> TryGetRemoteAsync(byte[] key, IBufferWriter<byte> destination, CancellationToken token) =>
+        TryWrite(await AskAsync(key, withValue: true, token).ConfigureAwait(false), destination);
+
+    private async ValueTask SetRemoteAsync(byte[] key, ReadOnlySequence<byte> value, Expiration expiration, CancellationToken token)
+    {
+        var now = Now;
+        var memoryOfValue = value.IsSingleSegment ? value.First : value.ToArray();
+        var request = new WriteRequest(
+            key, Remove: false, expiration.ToRemaining(now, now), memoryOfValue, options.Replication.WriteAck, TableHash: 0, PassedOver: false);
+        ThrowUnlessAcknowledged(await writes.WriteAsync(request, token).ConfigureAwait(false), "set", value.Length);
+    }
+
+    private async ValueTask RemoveRemoteAsync(byte[] key, CancellationToken token)
+    {
+        var remembered = new RemainingTime((long)options.Replication.TombstoneLifetime.TotalMilliseconds, 0, 0);
+        var request = new WriteRequest(key, Remove: true, remembered, default, options.Replication.WriteAck, TableHash: 0, PassedOver: false);
+        ThrowUnlessAcknowledged(await writes.WriteAsync(request, token).ConfigureAwait(false), "remove", 0);
+    }
+
+    private void ThrowUnlessAcknowledged(WriteReply reply, string operation, long valueLength)
+    {
+        switch (reply.Outcome)
+        {
+            case WriteOutcome.Acknowledged:
+                return;
+            case WriteOutcome.TooLarge:
+                throw TooLarge(valueLength);
+            default:
+                throw new DistCacheUnavailableException(operation, reply.NeededCopies, reply.Copies);
+        }
+    }
+
+    private ArgumentException TooLarge(long valueLength) => new(
+        string.Create(CultureInfo.InvariantCulture, $"The value has {valueLength} bytes and does not fit into the memory budget of {options.Memory.SizeLimit} bytes (Memory.SizeLimit)."),
+        "value");
+
+    private static byte[]? ToArray(ReadReply? reply)
+    {
+        var value = reply?.Outcome == ReadOutcome.Hit ? reply.Value.ToArray() : null;
+        reply?.Release();
+        return value;
+    }
+
+    private static bool TryWrite(ReadReply? reply, IBufferWriter<byte> destination)
+    {
+        var isHit = reply?.Outcome == ReadOutcome.Hit;
+        if (isHit)
+        {
+            destination.Write(reply!.Value.Span);
+        }
+
+        reply?.Release();
+        return isHit;
+    }
+
+    private ReadReply? BlockRead(ValueTask<ReadReply?> read)
+    {
+        if (read.IsCompleted)
+        {
+            return read.GetAwaiter().GetResult();
+        }
+
+        var task = read.AsTask();
+        return EndsInTime(task) ? task.GetAwaiter().GetResult() : Unanswered("no thread was free to complete it in time");
+    }
+
+    private void BlockWrite(ValueTask write)
+    {
+        var task = write.AsTask();
+        if (!EndsInTime(task))
+        {
+            throw new DistCacheUnavailableException("The write was not acknowledged: no thread was free to complete it in time.");
+        }
+
+        task.GetAwaiter().GetResult();
+    }
+
+    /// <summary>An operation ends by itself within the timeout; the wait is bounded even if no thread is left to end it.</summary>
+    private bool EndsInTime(Task operation) =>
+        operation.IsCompleted || ((IAsyncResult)operation).AsyncWaitHandle.WaitOne(options.Replication.Timeout + BlockingGrace);
+}

@@ -1,0 +1,189 @@
+using DistCache.Entries;
+using DistCache.Membership;
+using DistCache.Peers;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// One round of questions to the owners of a slot, under one routing.
+/// <list type="number">
+/// <item>Owners that are believed to answer are asked in ring order, then the others except the dead.</item>
+/// <item>The next one is asked too as soon as one fails, gives an answer that does not settle the matter, or is silent for <see cref="HedgeDelay"/>.</item>
+/// <item>The primary's answer counts by itself; a replica's hit does where every acknowledged write reached all owners.</item>
+/// <item>Otherwise a hit or tombstone beats a miss, and the higher version the lower.</item>
+/// <item>While the owner with the best answer imports, those who may still hold something are asked too.</item>
+/// </list>
+/// </summary>
+internal sealed class Inquiry(
+    Routing routing,
+    Slot slot,
+    ReadRequest request,
+    Func<ReadRequest, ReadReply> askSelf,
+    PeerCalls calls,
+    TimeProvider time,
+    ReplicationOptions options)
+{
+    /// <summary>How long an owner may be silent before the next one is asked too.</summary>
+    public static readonly TimeSpan HedgeDelay = TimeSpan.FromMilliseconds(20);
+
+    private readonly List<Task<PeerReply>> _asked = [];
+    private ReadReply? _best;
+    private int _answers;
+
+    /// <summary>Somebody that should own the slot says that it does not.</summary>
+    public bool WasDisowned { get; private set; }
+
+    /// <summary>The answer that counts; null if nobody gave one.</summary>
+    /// <param name="first">The owner that was asked already, if one was.</param>
+    /// <param name="firstReply">Its reply; not there yet if it was silent for the hedge delay.</param>
+    /// <param name="cancellationToken">The caller gives up.</param>
+    public async ValueTask<ReadReply?> RunAsync(Member? first, Task<PeerReply>? firstReply, CancellationToken cancellationToken)
+    {
+        var owners = InOrderOfAsking(except: first);
+        var atOnce = AnswersWanted;
+        if (firstReply is not null)
+        {
+            _asked.Add(firstReply);
+            atOnce += firstReply.IsCompleted ? 0 : 1;
+        }
+
+        var next = 0;
+        while (next < owners.Count || _asked.Count > 0)
+        {
+            while (next < owners.Count && _asked.Count < atOnce)
+            {
+                _asked.Add(AskAsync(owners[next++], cancellationToken));
+            }
+
+            if (await FirstAnswerAsync(mayHedge: next < owners.Count).ConfigureAwait(false) is not { } reply)
+            {
+                atOnce++;
+            }
+            else if (Weigh(reply) && IsSettled())
+            {
+                return _best;
+            }
+        }
+
+        await AskHoldersAsync(cancellationToken).ConfigureAwait(false);
+        return _best;
+    }
+
+    /// <summary>Whether this reply, as the first, settles the matter; it is not to be released then.</summary>
+    public static bool IsSettledBy(PeerReply reply, ReplicationOptions options) =>
+        options.ReadFrom != ReadFrom.Majority && reply is ReadReply { Standing: Standing.Primary, Outcome: not ReadOutcome.NotMine };
+
+    private int AnswersWanted => options.ReadFrom == ReadFrom.Majority ? (routing.Table.Owners(slot).Length / 2) + 1 : 1;
+
+    /// <summary>An owner that is silent for so long gets no more of the time that is left for the others.</summary>
+    private TimeSpan Patience => options.Timeout / 2;
+
+    private List<Member> InOrderOfAsking(Member? except)
+    {
+        List<Member> usable = [];
+        List<Member> doubtful = [];
+        foreach (var index in routing.Table.Owners(slot))
+        {
+            var owner = routing[index];
+            if (owner.Record.Identity == except?.Record.Identity)
+            {
+                continue;
+            }
+
+            if (routing.IsSelf(owner) || calls.IsUsable(owner))
+            {
+                usable.Add(owner);
+            }
+            else if (Ownership.MayHold(owner))
+            {
+                doubtful.Add(owner);
+            }
+        }
+
+        return [.. usable, .. doubtful];
+    }
+
+    private Task<PeerReply> AskAsync(Member owner, CancellationToken cancellationToken) => routing.IsSelf(owner)
+        ? Task.FromResult<PeerReply>(askSelf(request))
+        : calls.SendAsync(owner, request, routing, Patience, cancellationToken).AsTask();
+
+    /// <summary>Waits for any of those asked; null when the hedge delay is over first.</summary>
+    private async ValueTask<PeerReply?> FirstAnswerAsync(bool mayHedge)
+    {
+        var first = _asked.Find(task => task.IsCompleted);
+        if (first is null)
+        {
+            var any = Task.WhenAny(_asked);
+            if (mayHedge && await Task.WhenAny(any, Task.Delay(HedgeDelay, time)).ConfigureAwait(false) != any)
+            {
+                return null;
+            }
+
+            first = await any.ConfigureAwait(false);
+        }
+
+        _asked.Remove(first);
+        return await first.ConfigureAwait(false);
+    }
+
+    /// <summary>Takes an answer into account; false if it is none.</summary>
+    private bool Weigh(PeerReply reply)
+    {
+        if (reply is not ReadReply read)
+        {
+            return false;
+        }
+
+        if (read.Outcome == ReadOutcome.NotMine)
+        {
+            WasDisowned = true;
+            return false;
+        }
+
+        _answers++;
+        _best = Better(_best, read);
+        return true;
+    }
+
+    private bool IsSettled() => options.ReadFrom switch
+    {
+        _ when _best is null or { Standing: Standing.Holder or Standing.Importing } => false,
+        ReadFrom.Majority => _answers >= AnswersWanted,
+        _ when _best.Standing == Standing.Primary => true,
+        ReadFrom.Nearest => _best.Outcome != ReadOutcome.Miss,
+        _ => _best.Outcome != ReadOutcome.Miss && AcknowledgedWritesReachAllOwners,
+    };
+
+    private bool AcknowledgedWritesReachAllOwners =>
+        WritePath.CopiesNeeded(options.WriteAck, routing.Table.ReplicaCount) > routing.Table.ReplicaCount;
+
+    /// <summary>What an importing owner lacks is with the holders that it named.</summary>
+    private async ValueTask AskHoldersAsync(CancellationToken cancellationToken)
+    {
+        if (_best is not { Holders.Count: > 0 })
+        {
+            return;
+        }
+
+        var asHolder = request with { AsHolder = true };
+        var asked = _best.Holders.Select(holder => calls.SendAsync(holder, asHolder, Patience, cancellationToken).AsTask());
+        foreach (var reply in await Task.WhenAll(asked).ConfigureAwait(false))
+        {
+            Weigh(reply);
+        }
+    }
+
+    /// <summary>A hit or tombstone beats a miss (which has no version), then the higher version the lower, then the weightier word.</summary>
+    private static ReadReply Better(ReadReply? best, ReadReply other)
+    {
+        if (best is null)
+        {
+            return other;
+        }
+
+        var otherWins = other.Version != best.Version ? other.Version > best.Version : other.Standing > best.Standing;
+        var (winner, loser) = otherWins ? (other, best) : (best, other);
+        loser.Release();
+        return winner.Holders.Count == 0 && loser.Holders.Count > 0 ? winner with { Holders = loser.Holders } : winner;
+    }
+}

@@ -1,0 +1,95 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using DistCache.Membership;
+using DistCache.Peers;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// Sends requests to members and draws the conclusions from each answer: a breaker per member, so that a dead or silent one costs
+/// at most one timeout; word to membership about who was heard; an exchange of members where tables differ.
+/// </summary>
+internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
+{
+    /// <summary>How long a member is passed over after it failed to answer, before one request tries it again.</summary>
+    public static readonly TimeSpan BreakerOpenTime = TimeSpan.FromMilliseconds(500);
+
+    private static readonly PeerFault Stopped = new(FaultKind.Unreachable, "This node has stopped.");
+
+    private readonly ConcurrentDictionary<NodeIdentity, long> _failedAt = new();
+
+    /// <summary>A member answered on a data lane.</summary>
+    public event Action<NodeName>? Heard;
+
+    /// <summary>A member works by another table; the returned task ends when the members were exchanged.</summary>
+    public Func<PeerAddress, CancellationToken, ValueTask> Exchange { get; set; } = static (_, _) => ValueTask.CompletedTask;
+
+    /// <summary>Whether it makes sense to wait for this member.</summary>
+    public bool IsUsable(Member member) => member.State is MemberState.Alive or MemberState.Leaving && !IsOpen(member.Record.Identity);
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<PeerReply> SendAsync(Member to, PeerRequest request, Routing routing, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        if (timeout <= TimeSpan.Zero)
+        {
+            return PeerFault.TimedOut;
+        }
+
+        var reply = await SendAsync(to.Address, request, timeout, cancellationToken).ConfigureAwait(false);
+        if (reply is PeerFault { Kind: FaultKind.Unreachable or FaultKind.TimedOut })
+        {
+            _failedAt[to.Record.Identity] = time.GetTimestamp();
+            return reply;
+        }
+
+        if (!_failedAt.IsEmpty)
+        {
+            _failedAt.TryRemove(to.Record.Identity, out _);
+        }
+
+        Heard?.Invoke(to.Name);
+        if (TableHashOf(reply) is { } hash && hash != routing.Table.Hash)
+        {
+            // A refusal for that reason is worth waiting for the cure; an answer is not held up by it.
+            var exchange = Exchange(to.Address, cancellationToken);
+            if (IsNotMine(reply))
+            {
+                await exchange.ConfigureAwait(false);
+            }
+        }
+
+        return reply;
+    }
+
+    /// <summary>Asks a node that is known by its address only: a holder named by another member.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await transport.SendAsync(to, request, timeout, cancellationToken).ConfigureAwait(false);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The host has stopped this node; whoever still uses the cache has it to himself.
+            return Stopped;
+        }
+    }
+
+    private bool IsOpen(NodeIdentity identity) =>
+        !_failedAt.IsEmpty && _failedAt.TryGetValue(identity, out var failedAt) && time.GetElapsedTime(failedAt) < BreakerOpenTime;
+
+    private static ulong? TableHashOf(PeerReply reply) => reply switch
+    {
+        ReadReply read => read.TableHash,
+        WriteReply write => write.TableHash,
+        ReplicateReply replicate => replicate.TableHash,
+        HoldingsReply holdings => holdings.TableHash,
+        _ => null,
+    };
+
+    private static bool IsNotMine(PeerReply reply) => reply
+        is ReadReply { Outcome: ReadOutcome.NotMine }
+        or WriteReply { Outcome: WriteOutcome.NotMine }
+        or ReplicateReply { Outcome: ReplicateOutcome.NotMine };
+}

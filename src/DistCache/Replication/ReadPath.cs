@@ -1,0 +1,144 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
+using DistCache.Entries;
+using DistCache.Membership;
+using DistCache.Memory;
+using DistCache.Peers;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// A read, from the question to the answer that counts.
+/// <list type="number">
+/// <item>The primary of an owned slot answers alone, from memory; so does any owner with <see cref="ReadFrom.Nearest"/>.</item>
+/// <item>Else the owners are asked: see <see cref="Inquiry"/>.</item>
+/// <item>If they work by another table, the members are exchanged and the question is asked again.</item>
+/// </list>
+/// A request is never forwarded.
+/// </summary>
+internal sealed class ReadPath(
+    Ownership ownership, MemoryTier memory, PeerCalls calls, Renewals renewals, TimeProvider time, ReplicationOptions options)
+{
+    /// <summary>How often a read starts again because the nodes it asked work by another table.</summary>
+    private const int MaximumRetries = 2;
+
+    /// <summary>Room for a value whose length is not known yet; most fit.</summary>
+    private const int FirstRentBytes = 4_096;
+
+    private readonly HedgeClock _hedges = new(time, Inquiry.HedgeDelay);
+
+    /// <summary>This node may answer from its memory, without asking anybody.</summary>
+    public bool AnswersAlone(Slot slot)
+    {
+        var routing = ownership.Current;
+        return routing.StandingOf(slot) switch
+        {
+            Standing.Primary => options.ReadFrom != ReadFrom.Majority || routing.IsAlone,
+            Standing.Replica => options.ReadFrom == ReadFrom.Nearest,
+            _ => false,
+        };
+    }
+
+    /// <summary>Looks into this node's memory; a hit there that renews a sliding entry is told to its other owners.</summary>
+    public LookupOutcome Look(ReadOnlySpan<byte> key, Slot slot, Span<byte> destination, bool renew, out EntryInfo info, out int valueLength)
+    {
+        var outcome = memory.Read(key, destination, renew, out info, out valueLength);
+        if (renew && outcome == LookupOutcome.Hit && info.Expiration.Window > 0)
+        {
+            renewals.Used(key, slot, info);
+        }
+
+        return outcome;
+    }
+
+    /// <summary>Asks whoever must be asked; null if no owner could be reached.</summary>
+    /// <exception cref="OperationCanceledException">The caller gave up.</exception>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<ReadReply?> ReadAsync(ReadOnlyMemory<byte> key, bool renew, bool withValue, CancellationToken cancellationToken)
+    {
+        var slot = Slot.Of(key.Span);
+        for (var retry = 0; ; retry++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var routing = ownership.Current;
+            var request = new ReadRequest(key, routing.Table.Hash, renew, withValue, AsHolder: false);
+            var first = options.ReadFrom == ReadFrom.Majority ? null : FindRemotePrimary(routing, slot);
+            Task<PeerReply>? firstReply = null;
+            if (first is not null)
+            {
+                // The way of nearly every remote read: one question, one answer that counts.
+                var asked = FirstAnswer.Rent();
+                _hedges.Watch(asked);
+                var reply = await asked.Follow(calls.SendAsync(first, request, routing, options.Timeout / 2, cancellationToken)).ConfigureAwait(false);
+                if (reply is not null && Inquiry.IsSettledBy(reply, options))
+                {
+                    return (ReadReply)reply;
+                }
+
+                firstReply = reply is null ? asked.Late : Task.FromResult(reply);
+            }
+
+            var inquiry = new Inquiry(routing, slot, request, Handle, calls, time, options);
+            var best = await inquiry.RunAsync(first, firstReply, cancellationToken).ConfigureAwait(false);
+            if (best is not null || !inquiry.WasDisowned || retry == MaximumRetries)
+            {
+                return best;
+            }
+        }
+    }
+
+    /// <summary>Answers another node's read.</summary>
+    public ReadReply Handle(ReadRequest request)
+    {
+        var routing = ownership.Current;
+        var slot = Slot.Of(request.Key.Span);
+        var standing = routing.StandingOf(slot);
+        if (standing == Standing.Holder && !request.AsHolder)
+        {
+            return new ReadReply(ReadOutcome.NotMine, standing, routing.Table.Hash, default, default, default);
+        }
+
+        var reply = Answer(request, routing, slot, standing);
+        return standing == Standing.Importing ? reply with { Holders = routing.Import.HoldersOf(slot) } : reply;
+    }
+
+    /// <summary>The primary, if it is another node and believed to answer.</summary>
+    private Member? FindRemotePrimary(Routing routing, Slot slot)
+    {
+        var primary = routing[routing.Table.Owners(slot)[0]];
+        return !routing.IsSelf(primary) && calls.IsUsable(primary) ? primary : null;
+    }
+
+    private ReadReply Answer(ReadRequest request, Routing routing, Slot slot, Standing standing)
+    {
+        var buffer = request.WithValue ? ArrayPool<byte>.Shared.Rent(FirstRentBytes) : [];
+        var outcome = Look(request.Key.Span, slot, buffer, request.Renew, out var info, out var length);
+        while (outcome == LookupOutcome.TooSmall && request.WithValue)
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+            buffer = ArrayPool<byte>.Shared.Rent(length);
+            outcome = Look(request.Key.Span, slot, buffer, request.Renew, out info, out length);
+        }
+
+        var isHit = outcome is LookupOutcome.Hit or LookupOutcome.TooSmall;
+        var hasValue = outcome == LookupOutcome.Hit && request.WithValue;
+        if (request.WithValue && !hasValue)
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+
+        var readOutcome = isHit ? ReadOutcome.Hit : outcome == LookupOutcome.Tombstone ? ReadOutcome.Tombstone : ReadOutcome.Miss;
+        return new ReadReply(
+            readOutcome,
+            standing,
+            routing.Table.Hash,
+            info.Version,
+            isHit ? info.ToRemaining(Now) : default,
+            hasValue ? buffer.AsMemory(0, length) : default)
+        {
+            Rented = hasValue ? buffer : null,
+        };
+    }
+
+    private long Now => time.GetUtcNow().ToUnixTimeMilliseconds();
+}

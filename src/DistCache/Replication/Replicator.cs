@@ -1,0 +1,65 @@
+using DistCache.Entries;
+using DistCache.Membership;
+using DistCache.Memory;
+using DistCache.Peers;
+using Microsoft.Extensions.Logging;
+
+namespace DistCache.Replication;
+
+/// <summary>The verbs of this folder, put together for one node, and the hand that gives each request to the verb that answers it.</summary>
+internal sealed class Replicator
+{
+    private readonly Renewals _renewals;
+    private readonly Takeover _takeover;
+    private readonly Transfer _transfer;
+    private readonly Release _release;
+
+    public Replicator(
+        MembershipView view, MemoryTier memory, IPeerTransport transport, HybridClock clock, TimeProvider time, ReplicationOptions options, ILogger logger)
+    {
+        Ownership = new Ownership(view, options.ReplicaCount, logger);
+        Calls = new PeerCalls(transport, time);
+        _renewals = new Renewals(Ownership, memory, Calls, time, options);
+        Reads = new ReadPath(Ownership, memory, Calls, _renewals, time, options);
+        Writes = new WritePath(Ownership, memory, Calls, clock, time, options);
+        _transfer = new Transfer(memory, Writes, Calls, time, options);
+        _takeover = new Takeover(Ownership, memory, Calls, _transfer, time, options, logger);
+        _release = new Release(Ownership, memory, Calls, time, options, logger);
+    }
+
+    public Ownership Ownership { get; }
+
+    public PeerCalls Calls { get; }
+
+    public ReadPath Reads { get; }
+
+    public WritePath Writes { get; }
+
+    /// <summary>Nothing is held here that other nodes own: a leaving node may go.</summary>
+    public bool IsHandedOver => _release.IsDone;
+
+    public void Start()
+    {
+        _takeover.Start();
+        _release.Start();
+    }
+
+    public void Stop()
+    {
+        _takeover.Stop();
+        _release.Stop();
+    }
+
+    /// <summary>Answers a request about entries; null for one that is about something else.</summary>
+    public ValueTask<PeerReply>? Handle(PeerRequest request) => request switch
+    {
+        ReadRequest read => new(Reads.Handle(read)),
+        WriteRequest write => Writes.HandleAsync(write),
+        ReplicateRequest replicate => new(Writes.Handle(replicate)),
+        TouchRequest touch => new(_renewals.Handle(touch)),
+        HoldingsRequest holdings => new(_takeover.Handle(holdings)),
+        TransferRequest transfer => new(_transfer.Handle(transfer)),
+        CompareRequest compare => new(_release.Handle(compare)),
+        _ => null,
+    };
+}

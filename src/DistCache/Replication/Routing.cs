@@ -1,0 +1,66 @@
+using System.Collections.Immutable;
+using DistCache.Entries;
+using DistCache.Membership;
+using DistCache.Peers;
+using DistCache.Ring;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// An immutable picture of who owns what and who can be asked: a view, the table of its settled members, and what this node has got
+/// of the slots that it owns (that part moves on, from importing to owned).
+/// </summary>
+internal sealed class Routing
+{
+    private readonly ImmutableArray<Member> _byIndex;
+
+    public Routing(MembershipView view, SlotTable table, Import import)
+    {
+        View = view;
+        Table = table;
+        Import = import;
+        SelfIndex = table.IndexOf(view.Self.Name);
+        Origin = view.Self.Record.Identity.Origin;
+        _byIndex = [.. table.Nodes.Select(node => view.Find(node.Name)!)];
+        LiveMembers = [.. view.Members.Where(member => member.State is MemberState.Alive or MemberState.Suspect or MemberState.Leaving)];
+    }
+
+    public MembershipView View { get; }
+
+    public SlotTable Table { get; }
+
+    /// <summary>What this node still fetches of the slots that it owns.</summary>
+    public Import Import { get; }
+
+    /// <summary>This node's index in the table; -1 if it owns nothing, because it is leaving or not settled yet.</summary>
+    public int SelfIndex { get; }
+
+    /// <summary>What versions stamped by this node carry.</summary>
+    public uint Origin { get; }
+
+    /// <summary>All members that may hold something, this node too.</summary>
+    public ImmutableArray<Member> LiveMembers { get; }
+
+    /// <summary>There is nobody else to ask or to tell.</summary>
+    public bool IsAlone => SelfIndex >= 0 && LiveMembers.Length == 1;
+
+    /// <summary>Whether exactly this life of a node is in the table.</summary>
+    public bool Knows(NodeIdentity identity) => Table.IndexOf(identity.Name) is >= 0 and var index && _byIndex[index].Record.Identity == identity;
+
+    public Member this[ushort index] => _byIndex[index];
+
+    public bool IsSelf(Member member) => member.Name == View.Self.Name;
+
+    /// <summary>What this node's word about the slot is worth.</summary>
+    public Standing StandingOf(Slot slot)
+    {
+        var owners = Table.Owners(slot);
+        var position = owners.IndexOf((ushort)SelfIndex);
+        if (SelfIndex < 0 || position < 0)
+        {
+            return Standing.Holder;
+        }
+
+        return Import.IsPending(slot) ? Standing.Importing : position == 0 ? Standing.Primary : Standing.Replica;
+    }
+}

@@ -1,0 +1,64 @@
+using DistCache.Diagnostics;
+using DistCache.Entries;
+using DistCache.Memory;
+using DistCache.Peers;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// Moves the entries of some slots from a holder to an owner, a batch at a time: the owner asks, the holder keeps no state. An entry
+/// that came or changed meanwhile is decided by its version, so that a batch that comes twice changes nothing.
+/// </summary>
+internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls calls, TimeProvider time, ReplicationOptions options)
+{
+    /// <summary>One batch; small beside what the bulk lane carries in the time a small read takes on its own lane.</summary>
+    private const int BatchBytes = 256 << 10;
+
+    /// <summary>A batch takes longer than a single entry may.</summary>
+    private const int PatienceFactor = 5;
+
+    /// <summary>Fetches everything that <paramref name="holder"/> holds of <paramref name="slots"/>; false if it stopped answering.</summary>
+    /// <param name="holder">Who is asked.</param>
+    /// <param name="slots">What for.</param>
+    /// <param name="routing">The routing this belongs to.</param>
+    /// <param name="isWanted">Asked before each batch: false when the table changed and another transfer takes its place.</param>
+    /// <param name="cancellationToken">The end of this node.</param>
+    public async ValueTask<bool> FetchAsync(
+        Membership.Member holder, SlotSet slots, Routing routing, Func<bool> isWanted, CancellationToken cancellationToken)
+    {
+        var cursor = 0UL;
+        while (isWanted())
+        {
+            var request = new TransferRequest(slots, cursor, BatchBytes);
+            var reply = await calls.SendAsync(holder, request, routing, options.Timeout * PatienceFactor, cancellationToken).ConfigureAwait(false);
+            if (reply is not TransferReply batch)
+            {
+                return false;
+            }
+
+            foreach (var entry in batch.Entries)
+            {
+                writes.Apply(entry, out _);
+            }
+
+            Metrics.TransferredEntries.Add(batch.Entries.Count);
+            if (batch.IsEnd)
+            {
+                return true;
+            }
+
+            cursor = batch.Cursor;
+        }
+
+        return false;
+    }
+
+    /// <summary>Gives the next batch.</summary>
+    public TransferReply Handle(TransferRequest request)
+    {
+        var batch = new EntryBatch(Math.Clamp(request.MaximumBytes, 1, BatchBytes), time.GetUtcNow().ToUnixTimeMilliseconds());
+        var cursor = new TierCursor(request.Cursor);
+        var isEnd = memory.Visit(request.Slots, ref cursor, batch);
+        return new TransferReply(batch.Entries, cursor.Position, isEnd);
+    }
+}

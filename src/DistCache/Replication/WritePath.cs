@@ -1,0 +1,293 @@
+using System.Buffers;
+using DistCache.Diagnostics;
+using DistCache.Entries;
+using DistCache.Membership;
+using DistCache.Memory;
+using DistCache.Peers;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// A write, from the caller to the acknowledgement.
+/// <list type="number">
+/// <item>It goes to the acting primary: the first owner in ring order that is believed to answer.</item>
+/// <item>That one stamps a version above its clock, applies it, and sends it to all other owners at once.</item>
+/// <item>An owner that is silent for half of the timeout is stood in for by the next node on the ring; one that is known not to answer, at once.</item>
+/// <item>It is acknowledged when enough copies exist, never more than members are reachable.</item>
+/// <item>Where a replica held a higher version, the write is stamped again above that, unless it was itself superseded.</item>
+/// </list>
+/// No lock is held across a call; no replica waits for another.
+/// </summary>
+internal sealed class WritePath(
+    Ownership ownership, MemoryTier memory, PeerCalls calls, HybridClock clock, TimeProvider time, ReplicationOptions options)
+{
+    /// <summary>How often a write starts again because the node it asked works by another table.</summary>
+    private const int MaximumRetries = 2;
+
+    /// <summary>How often a write is stamped again above a version that a replica held.</summary>
+    private const int MaximumStamps = 3;
+
+    /// <summary>The copies that an acknowledgement stands for, while all members are reachable.</summary>
+    public static int CopiesNeeded(WriteAck ack, int replicaCount) => ack switch
+    {
+        WriteAck.Primary => 1,
+        WriteAck.All => replicaCount + 1,
+        _ => ((replicaCount + 1) / 2) + 1,
+    };
+
+    /// <summary>Writes for a caller on this node.</summary>
+    /// <exception cref="OperationCanceledException">The caller gave up; the write may go on.</exception>
+    public async ValueTask<WriteReply> WriteAsync(WriteRequest request, CancellationToken cancellationToken)
+    {
+        var slot = Slot.Of(request.Key.Span);
+        var started = time.GetTimestamp();
+        var passed = new HashSet<NodeIdentity>();
+        var retries = 0;
+        while (true)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var routing = ownership.Current;
+            var left = options.Timeout - time.GetElapsedTime(started);
+            if (left <= TimeSpan.Zero || !TryFindActingPrimary(routing, slot, passed, out var target))
+            {
+                return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, CopiesNeeded(request.Ack, routing.Table.ReplicaCount), 0);
+            }
+
+            request = request with { TableHash = routing.Table.Hash, PassedOver = passed.Count > 0 };
+            var reply = routing.IsSelf(target)
+                ? await LeadAsync(routing, slot, request).WaitAsync(cancellationToken).ConfigureAwait(false)
+                : await calls.SendAsync(target, request, routing, passed.Count == 0 ? options.Timeout / 2 : left, cancellationToken).ConfigureAwait(false);
+            if (reply is WriteReply write && (write.Outcome != WriteOutcome.NotMine))
+            {
+                return write;
+            }
+
+            if (reply is PeerFault || ++retries > MaximumRetries)
+            {
+                passed.Add(target.Record.Identity);
+            }
+        }
+    }
+
+    /// <summary>Does the acting primary's work for another node.</summary>
+    public async ValueTask<PeerReply> HandleAsync(WriteRequest request)
+    {
+        var routing = ownership.Current;
+        var slot = Slot.Of(request.Key.Span);
+        return routing.StandingOf(slot) == Standing.Holder
+            ? new WriteReply(WriteOutcome.NotMine, routing.Table.Hash, 0, 0)
+            : await LeadAsync(routing, slot, request).ConfigureAwait(false);
+    }
+
+    /// <summary>Takes a copy from an acting primary.</summary>
+    public ReplicateReply Handle(ReplicateRequest request)
+    {
+        var routing = ownership.Current;
+        var entry = request.Entry;
+        if (!request.StandIn && routing.StandingOf(Slot.Of(entry.Key.Span)) == Standing.Holder)
+        {
+            Metrics.RefusedReplicas.Add(1, Metrics.Reason("not_mine"));
+            return new ReplicateReply(ReplicateOutcome.NotMine, default, routing.Table.Hash);
+        }
+
+        if (!clock.TryMerge(entry.Version.Clock))
+        {
+            Metrics.RefusedReplicas.Add(1, Metrics.Reason("future_version"));
+            return new ReplicateReply(ReplicateOutcome.Refused, default, routing.Table.Hash);
+        }
+
+        var outcome = Apply(entry, out var held) switch
+        {
+            ApplyOutcome.Applied => ReplicateOutcome.Applied,
+            ApplyOutcome.Older => ReplicateOutcome.Older,
+            _ => ReplicateOutcome.Refused,
+        };
+        return new ReplicateReply(outcome, held, routing.Table.Hash);
+    }
+
+    /// <summary>Holds an entry that came from a peer: its times are told in what remains of them.</summary>
+    public ApplyOutcome Apply(EntryRecord entry, out EntryVersion held)
+    {
+        var now = time.GetUtcNow().ToUnixTimeMilliseconds();
+        var info = new EntryInfo(entry.Version, entry.Remaining.ToExpiration(now), entry.Remaining.ToLastAccess(now), entry.Flags);
+        return memory.Apply(entry.Key.Span, info, new ReadOnlySequence<byte>(entry.Value), out held);
+    }
+
+    /// <summary>The first owner in ring order that is worth waiting for; if there is none, the first that was not tried and may be there.</summary>
+    private bool TryFindActingPrimary(Routing routing, Slot slot, HashSet<NodeIdentity> passed, out Member target)
+    {
+        target = null!;
+        foreach (var index in routing.Table.Owners(slot))
+        {
+            var owner = routing[index];
+            if (passed.Contains(owner.Record.Identity) || !Ownership.MayHold(owner))
+            {
+                continue;
+            }
+
+            if (routing.IsSelf(owner) || calls.IsUsable(owner))
+            {
+                target = owner;
+                return true;
+            }
+
+            target ??= owner;
+        }
+
+        return target is not null;
+    }
+
+    /// <summary>The (acting) primary's work.</summary>
+    private async Task<PeerReply> LeadAsync(Routing routing, Slot slot, WriteRequest request)
+    {
+        var reachable = ReachableMembers(routing);
+        if (reachable < options.MinimumMembers)
+        {
+            return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, options.MinimumMembers, reachable);
+        }
+
+        for (var stamp = 1; ; stamp++)
+        {
+            var version = new EntryVersion(clock.Next(), routing.Origin);
+            var tally = new CopyTally(request, version, Needed(routing, request.Ack), StandIns(routing, slot));
+            try
+            {
+                if (Apply(tally.Entry, out _) == ApplyOutcome.TooLarge)
+                {
+                    return new WriteReply(WriteOutcome.TooLarge, routing.Table.Hash, 0, 0);
+                }
+
+                SendToOwners(routing, slot, request.PassedOver, tally);
+                await tally.Enough.ConfigureAwait(false);
+                if (tally.Newer <= version || stamp == MaximumStamps || !IsHeld(tally.Entry.Key, version))
+                {
+                    return Outcome(routing, request.Ack, tally.Copies);
+                }
+
+                // The caller's bytes may be gone by now, those of the tally are not; the next tally copies them.
+                clock.TryMerge(tally.Newer.Clock);
+                request = request with { Key = tally.Entry.Key.ToArray(), Value = tally.Entry.Value.ToArray() };
+            }
+            finally
+            {
+                tally.Close();
+            }
+        }
+    }
+
+    /// <summary>A member that failed during the write is no longer reachable, and not needed either.</summary>
+    private WriteReply Outcome(Routing routing, WriteAck ack, int copies)
+    {
+        var needed = Needed(routing, ack);
+        return new WriteReply(copies >= needed ? WriteOutcome.Acknowledged : WriteOutcome.Unavailable, routing.Table.Hash, needed, copies);
+    }
+
+    private bool IsHeld(ReadOnlyMemory<byte> key, EntryVersion version) =>
+        memory.Read(key.Span, [], renew: false, out var info, out _) != LookupOutcome.Miss && info.Version == version;
+
+    private int Needed(Routing routing, WriteAck ack) => Math.Min(CopiesNeeded(ack, routing.Table.ReplicaCount), ReachableMembers(routing));
+
+    private int ReachableMembers(Routing routing)
+    {
+        var count = 0;
+        foreach (var member in routing.LiveMembers)
+        {
+            count += routing.IsSelf(member) || calls.IsUsable(member) ? 1 : 0;
+        }
+
+        return count;
+    }
+
+    private IEnumerable<Member> StandIns(Routing routing, Slot slot)
+    {
+        foreach (var index in routing.Table.Successors(slot))
+        {
+            var member = routing[index];
+            if (!routing.IsSelf(member) && calls.IsUsable(member) && !routing.Table.Owners(slot).Contains(index))
+            {
+                yield return member;
+            }
+        }
+    }
+
+    private void SendToOwners(Routing routing, Slot slot, bool passedOver, CopyTally tally)
+    {
+        var isBeforeSelf = true;
+        foreach (var index in routing.Table.Owners(slot))
+        {
+            if (index == routing.SelfIndex)
+            {
+                isBeforeSelf = false;
+                continue;
+            }
+
+            var owner = routing[index];
+            var isWorthWaiting = calls.IsUsable(owner) && !(passedOver && isBeforeSelf);
+            if (isWorthWaiting)
+            {
+                _ = CopyToAsync(owner, routing, tally, standInAfter: true);
+                continue;
+            }
+
+            _ = StandInAsync(routing, tally);
+            if (Ownership.MayHold(owner))
+            {
+                _ = CopyToAsync(owner, routing, tally, standInAfter: false);
+            }
+        }
+
+        tally.Close();
+    }
+
+    private async Task StandInAsync(Routing routing, CopyTally tally)
+    {
+        tally.Open();
+        try
+        {
+            while (tally.TryTakeStandIn(out var standIn) && !await TryCopyAsync(standIn, isStandIn: true, routing, tally).ConfigureAwait(false))
+            {
+            }
+        }
+        finally
+        {
+            tally.Close();
+        }
+    }
+
+    private async Task CopyToAsync(Member owner, Routing routing, CopyTally tally, bool standInAfter)
+    {
+        tally.Open();
+        try
+        {
+            if (!await TryCopyAsync(owner, isStandIn: false, routing, tally).ConfigureAwait(false) && standInAfter)
+            {
+                await StandInAsync(routing, tally).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            tally.Close();
+        }
+    }
+
+    /// <summary>True if the member holds this version or a later one now.</summary>
+    private async ValueTask<bool> TryCopyAsync(Member to, bool isStandIn, Routing routing, CopyTally tally)
+    {
+        var request = new ReplicateRequest(tally.Entry, routing.Table.Hash, isStandIn);
+        var reply = await calls.SendAsync(to, request, routing, options.Timeout / 2, CancellationToken.None).ConfigureAwait(false);
+        switch (reply)
+        {
+            case ReplicateReply { Outcome: ReplicateOutcome.Applied }:
+                tally.Copied();
+                return true;
+            case ReplicateReply { Outcome: ReplicateOutcome.Older } older:
+                tally.Superseded(older.Held);
+                return true;
+            case ReplicateReply { Outcome: ReplicateOutcome.NotMine } when !isStandIn:
+                // It does not own the slot by its own table: it can still hold the copy, and takeover finds it there.
+                return await TryCopyAsync(to, isStandIn: true, routing, tally).ConfigureAwait(false);
+            default:
+                return false;
+        }
+    }
+}

@@ -1,0 +1,188 @@
+using System.Text;
+using DistCache.Entries;
+using DistCache.Membership;
+using DistCache.Memory;
+using DistCache.Peers;
+using DistCache.Replication;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace DistCache.Tests.Replication;
+
+/// <summary>
+/// Nodes without wire and membership: calls go straight to the handler, views are told by the test, links fail as the test says. What
+/// takes time, takes it on a manual clock.
+/// </summary>
+internal sealed class InMemoryCluster : IDisposable
+{
+    private readonly Dictionary<PeerAddress, InMemoryNode> _byAddress = [];
+
+    public InMemoryCluster(params string[] names)
+        : this(new ReplicationOptions(), names)
+    {
+    }
+
+    public InMemoryCluster(ReplicationOptions options, params string[] names)
+    {
+        Options = options;
+        Nodes = [.. names.Select((name, i) => Add(name, 1_000 + i))];
+        Settle();
+        Time.Advance(TimeSpan.FromSeconds(10));
+    }
+
+    public ManualTime Time { get; } = new();
+
+    public ReplicationOptions Options { get; }
+
+    public List<InMemoryNode> Nodes { get; }
+
+    /// <summary>What happens to a request from one node to another: null lets it through.</summary>
+    public Func<InMemoryNode, InMemoryNode, PeerRequest, PeerFault?> Fault { get; set; } = static (_, _, _) => null;
+
+    /// <summary>Every request that got through, in order.</summary>
+    public List<(NodeName From, NodeName To, PeerRequest Request)> Delivered { get; } = [];
+
+    public InMemoryNode this[NodeName name] => Nodes.First(node => node.Identity.Name == name);
+
+    /// <summary>Starts another node, or another life of a node, empty; nobody knows it until <see cref="Settle"/>.</summary>
+    public InMemoryNode Add(string name, long incarnation)
+    {
+        var node = new InMemoryNode(this, new NodeIdentity(NodeName.Parse(name), incarnation));
+        _byAddress[node.Address] = node;
+        return node;
+    }
+
+    /// <summary>Everybody learns that these are the settled members, and that the others are dead.</summary>
+    public void Settle(params InMemoryNode[] members)
+    {
+        var settled = members.Length == 0 ? Nodes.ToArray() : members;
+        foreach (var node in settled)
+        {
+            node.See(settled, _ => MemberState.Alive);
+        }
+    }
+
+    public static byte[] KeyLedBy(InMemoryNode viewer, InMemoryNode primary, int skip = 0)
+    {
+        for (var i = 0; ; i++)
+        {
+            var key = Encoding.UTF8.GetBytes($"key{i}");
+            var routing = viewer.Replicator.Ownership.Current;
+            if (routing.Table.Nodes[routing.Table.Owners(Slot.Of(key))[0]].Name == primary.Identity.Name && skip-- == 0)
+            {
+                return key;
+            }
+        }
+    }
+
+    public IEnumerable<InMemoryNode> OwnersOf(byte[] key)
+    {
+        var table = Nodes[0].Replicator.Ownership.Current.Table;
+        return table.Owners(Slot.Of(key)).ToArray().Select(index => this[table.Nodes[index].Name]);
+    }
+
+    public async ValueTask<PeerReply> DeliverAsync(InMemoryNode from, PeerAddress to, PeerRequest request)
+    {
+        var target = _byAddress[to];
+        if (Fault(from, target, request) is { } fault)
+        {
+            return fault;
+        }
+
+        Delivered.Add((from.Identity.Name, target.Identity.Name, request));
+        target.Clock.TryMerge(from.Clock.Current);
+        var reply = await target.Replicator.Handle(request)!.Value;
+        from.Clock.TryMerge(target.Clock.Current);
+        return reply;
+    }
+
+    public void Dispose()
+    {
+        foreach (var node in _byAddress.Values)
+        {
+            node.Dispose();
+        }
+    }
+}
+
+internal sealed class InMemoryNode : IPeerTransport, IDisposable
+{
+    private readonly InMemoryCluster _cluster;
+
+    public InMemoryNode(InMemoryCluster cluster, NodeIdentity identity)
+    {
+        _cluster = cluster;
+        Identity = identity;
+        Memory = new MemoryTier(64 << 20, Eviction.Lru, cluster.Time);
+        Clock = new HybridClock(cluster.Time);
+        Replicator = new Replicator(ViewOf([this], _ => MemberState.Alive), Memory, this, Clock, cluster.Time, cluster.Options, NullLogger.Instance);
+        Replicator.Start();
+    }
+
+    event Action<PeerAddress>? IPeerTransport.Broken
+    {
+        add { }
+        remove { }
+    }
+
+    public NodeIdentity Identity { get; }
+
+    public PeerAddress Address => new(Identity.Name.ToString(), (int)(Identity.Incarnation % 60_000));
+
+    public MemoryTier Memory { get; }
+
+    public HybridClock Clock { get; }
+
+    public Replicator Replicator { get; }
+
+    /// <summary>Takes a view in which these members are settled, in these states.</summary>
+    public void See(IReadOnlyCollection<InMemoryNode> settled, Func<InMemoryNode, MemberState> stateOf) =>
+        Replicator.Ownership.Update(ViewOf(settled, stateOf));
+
+    /// <summary>Takes a view in which one member is leaving and the others own everything.</summary>
+    public void SeeLeaving(IReadOnlyCollection<InMemoryNode> settled, InMemoryNode leaver)
+    {
+        var all = ViewOf([.. settled, leaver], node => node == leaver ? MemberState.Leaving : MemberState.Alive);
+        var members = all.Members.Select(member => member with { IsSettled = member.Name != leaver.Identity.Name }).ToList();
+        Replicator.Ownership.Update(new MembershipView(members.First(member => member.Name == Identity.Name), [.. members]));
+    }
+
+    public async Task<WriteReply> SetAsync(byte[] key, byte[] value) => await Replicator.Writes.WriteAsync(
+        new WriteRequest(key, Remove: false, RemainingTime.Unlimited, value, _cluster.Options.WriteAck, 0, PassedOver: false), default);
+
+    public async Task<WriteReply> RemoveAsync(byte[] key) => await Replicator.Writes.WriteAsync(
+        new WriteRequest(key, Remove: true, new RemainingTime(3_600_000, 0, 0), default, _cluster.Options.WriteAck, 0, PassedOver: false), default);
+
+    public async Task<byte[]?> GetAsync(byte[] key)
+    {
+        var reply = await Replicator.Reads.ReadAsync(key, renew: true, withValue: true, default);
+        var value = reply?.Outcome == ReadOutcome.Hit ? reply.Value.ToArray() : null;
+        reply?.Release();
+        return value;
+    }
+
+    /// <summary>What this node itself holds.</summary>
+    public byte[]? Held(byte[] key)
+    {
+        var value = new byte[1_000];
+        return Memory.Read(key, value, renew: false, out _, out var length) == LookupOutcome.Hit ? value[..length] : null;
+    }
+
+    public ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken) =>
+        _cluster.DeliverAsync(this, to, request);
+
+    public void Dispose()
+    {
+        Replicator.Stop();
+        Memory.Dispose();
+    }
+
+    private MembershipView ViewOf(IReadOnlyCollection<InMemoryNode> settled, Func<InMemoryNode, MemberState> stateOf)
+    {
+        var members = settled
+            .OrderBy(node => node.Identity.Name)
+            .Select(node => new Member(
+                new MemberRecord(node.Identity, 0, stateOf(node), node.Address, "", _cluster.Options.ReplicaCount), IsSettled: true))
+            .ToList();
+        return new MembershipView(members.First(member => member.Name == Identity.Name), [.. members]);
+    }
+}

@@ -1,0 +1,99 @@
+using DistCache.Entries;
+using DistCache.Peers;
+
+namespace DistCache.Tests.Replication;
+
+public sealed class ReadPathTests
+{
+    private static readonly PeerFault Refused = new(FaultKind.Unreachable, "refused");
+
+    [Test]
+    public async Task Get_OnEveryNode_GivesTheAcknowledgedValue()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c", "d");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[1]);
+        await cluster.Nodes[3].SetAsync(key, [1]);
+        foreach (var node in cluster.Nodes)
+        {
+            Assert.That(await node.GetAsync(key), Is.EqualTo(new byte[] { 1 }));
+        }
+    }
+
+    [Test]
+    public async Task Get_AsksThePrimaryOnly()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2 }, "a", "b", "c", "d");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[1]);
+        await cluster.Nodes[0].SetAsync(key, [1]);
+        cluster.Delivered.Clear();
+        await cluster.Nodes[0].GetAsync(key);
+        Assert.That(cluster.Delivered.Select(delivery => delivery.To), Is.EqualTo(new[] { cluster.Nodes[1].Identity.Name }));
+    }
+
+    [Test]
+    public async Task Get_WhereThePrimaryRefuses_IsAnsweredByTheReplica()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[1]);
+        await cluster.Nodes[0].SetAsync(key, [1]);
+        cluster.Fault = (_, to, _) => to == cluster.Nodes[1] ? Refused : null;
+        foreach (var node in cluster.Nodes.Where(node => node != cluster.Nodes[1]))
+        {
+            Assert.That(await node.GetAsync(key), Is.EqualTo(new byte[] { 1 }));
+        }
+    }
+
+    [Test]
+    public async Task Get_WhereNoOwnerAnswers_IsUnanswered()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[1]);
+        var stranger = cluster.Nodes.Except(cluster.OwnersOf(key)).Single();
+        await stranger.SetAsync(key, [1]);
+        cluster.Fault = (_, _, _) => Refused;
+        Assert.That(await stranger.Replicator.Reads.ReadAsync(key, renew: true, withValue: true, default), Is.Null);
+    }
+
+    [Test]
+    public async Task Get_ByMajority_TakesTheHighestVersion()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2, ReadFrom = ReadFrom.Majority }, "a", "b", "c");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        await cluster.Nodes[0].SetAsync(key, [1]);
+        var newer = new EntryVersion(cluster.Nodes[1].Clock.Next(), 5);
+        cluster.Nodes[1].Replicator.Writes.Apply(new EntryRecord(key, newer, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        Assert.That(await cluster.Nodes[0].GetAsync(key), Is.EqualTo(new byte[] { 2 }));
+    }
+
+    [Test]
+    public async Task Get_FromNearest_AsksNobodyWhereThisNodeOwnsTheKey()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReadFrom = ReadFrom.Nearest }, "a", "b", "c");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[1]);
+        var replica = cluster.OwnersOf(key).Last();
+        Assert.Multiple(() =>
+        {
+            Assert.That(replica.Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.True);
+            Assert.That(cluster.Nodes.Except(cluster.OwnersOf(key)).Single().Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.False);
+        });
+    }
+
+    [Test]
+    public async Task SlidingEntry_UsedAtThePrimary_LivesOnAtTheReplica()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        await cluster.Nodes[0].Replicator.Writes.WriteAsync(
+            new WriteRequest(key, Remove: false, new RemainingTime(Expiration.Never, 60_000, 0), new byte[] { 1 }, WriteAck.All, 0, PassedOver: false), default);
+        for (var i = 0; i < 5; i++)
+        {
+            cluster.Time.Advance(TimeSpan.FromSeconds(40));
+            Assert.That(await cluster.Nodes[0].GetAsync(key), Is.Not.Null);
+        }
+
+        cluster.Time.Advance(TimeSpan.FromSeconds(50));
+        Assert.That(cluster.Nodes[1].Held(key), Is.Not.Null, "a tenth of the window early at most");
+        cluster.Time.Advance(TimeSpan.FromSeconds(10));
+        Assert.That(cluster.Nodes[1].Held(key), Is.Null, "never late");
+    }
+}

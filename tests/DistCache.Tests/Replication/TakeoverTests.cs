@@ -1,0 +1,164 @@
+using System.Text;
+using DistCache.Peers;
+
+namespace DistCache.Tests.Replication;
+
+/// <summary>What a change of the table does to the entries: everything is where it belongs afterwards, and nowhere else.</summary>
+public sealed class TakeoverTests
+{
+    private const int Keys = 300;
+
+    [Test]
+    public async Task Join_MovesEveryEntryToItsNewOwners()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        await FillAsync(cluster.Nodes[0]);
+        cluster.Nodes.Add(cluster.Add("c", 2_000));
+        cluster.Settle();
+        await ConvergeAsync(cluster);
+        AssertHeldByExactlyTheOwners(cluster);
+    }
+
+    [Test]
+    public async Task Crash_RestoresEveryCopy()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        await FillAsync(cluster.Nodes[0]);
+        cluster.Nodes.RemoveAt(1);
+        cluster.Settle();
+        await ConvergeAsync(cluster);
+        AssertHeldByExactlyTheOwners(cluster);
+    }
+
+    [Test]
+    public async Task Restart_FasterThanDetection_FillsTheNewLife()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        await FillAsync(cluster.Nodes[0]);
+        cluster.Nodes[1] = cluster.Add("b", 9_000);
+        cluster.Settle();
+        await ConvergeAsync(cluster);
+        AssertHeldByExactlyTheOwners(cluster);
+    }
+
+    [Test]
+    public async Task Writes_MadeBeforeTheJoin_GoToTheirOwners()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var late = cluster.Add("c", 2_000);
+        await FillAsync(late);
+        cluster.Nodes.Add(late);
+        cluster.Settle();
+        await ConvergeAsync(cluster);
+        AssertHeldByExactlyTheOwners(cluster);
+    }
+
+    [Test]
+    public async Task Split_ThenMerge_KeepsTheLaterWriteOfEitherSide()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (a, b) = (cluster.Nodes[0], cluster.Nodes[1]);
+        await FillAsync(a);
+        a.See([a], _ => MemberState.Alive);
+        b.See([b], _ => MemberState.Alive);
+        await a.SetAsync(Key(1), [1]);
+        cluster.Time.Advance(TimeSpan.FromMilliseconds(10));
+        await b.SetAsync(Key(1), [2]);
+        await b.RemoveAsync(Key(2));
+        cluster.Time.Advance(TimeSpan.FromMilliseconds(10));
+        await a.SetAsync(Key(3), [3]);
+
+        cluster.Settle();
+        await ConvergeAsync(cluster);
+
+        foreach (var node in cluster.Nodes)
+        {
+            Assert.That(await node.GetAsync(Key(1)), Is.EqualTo(new byte[] { 2 }));
+            Assert.That(await node.GetAsync(Key(2)), Is.Null);
+            Assert.That(await node.GetAsync(Key(3)), Is.EqualTo(new byte[] { 3 }));
+        }
+    }
+
+    [Test]
+    public async Task WhileASourceIsSilent_ReadsAskItAndWritesGoOn()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b");
+        await FillAsync(cluster.Nodes[0]);
+        var joiner = cluster.Add("c", 2_000);
+        cluster.Nodes.Add(joiner);
+        cluster.Fault = (_, _, request) => request is TransferRequest ? PeerFault.TimedOut : null;
+        cluster.Settle();
+
+        var key = Enumerable.Range(0, Keys).Select(Key).First(key => cluster.OwnersOf(key).Single() == joiner);
+        Assert.That(joiner.Held(key), Is.Null, "nothing was transferred");
+        foreach (var node in cluster.Nodes)
+        {
+            Assert.That(await node.GetAsync(key), Is.Not.Null, "the holder is asked");
+        }
+
+        await cluster.Nodes[0].SetAsync(key, [42]);
+        Assert.That(await cluster.Nodes[1].GetAsync(key), Is.EqualTo(new byte[] { 42 }), "the higher version wins over the holder's");
+
+        cluster.Fault = static (_, _, _) => null;
+        await ConvergeAsync(cluster);
+        AssertHeldByExactlyTheOwners(cluster, changed: key);
+    }
+
+    [Test]
+    public async Task Leave_HandsEverythingOver()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b", "c");
+        await FillAsync(cluster.Nodes[0]);
+        var leaver = cluster.Nodes[2];
+        var stay = cluster.Nodes.Take(2).ToArray();
+        foreach (var node in cluster.Nodes)
+        {
+            node.SeeLeaving(stay, leaver);
+        }
+
+        for (var i = 0; i < 50 && !leaver.Replicator.IsHandedOver; i++)
+        {
+            cluster.Time.Advance(TimeSpan.FromSeconds(1));
+            await Task.Yield();
+        }
+
+        Assert.That(leaver.Replicator.IsHandedOver, Is.True);
+        cluster.Nodes.Remove(leaver);
+        cluster.Settle();
+        AssertHeldByExactlyTheOwners(cluster);
+    }
+
+    private static byte[] Key(int i) => Encoding.UTF8.GetBytes($"key{i}");
+
+    private static byte[] Value(int i) => BitConverter.GetBytes(i);
+
+    private static async Task FillAsync(InMemoryNode node)
+    {
+        for (var i = 0; i < Keys; i++)
+        {
+            Assert.That((await node.SetAsync(Key(i), Value(i))).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        }
+    }
+
+    private static async Task ConvergeAsync(InMemoryCluster cluster)
+    {
+        for (var i = 0; i < 50; i++)
+        {
+            cluster.Time.Advance(TimeSpan.FromSeconds(1));
+            await Task.Yield();
+        }
+
+        Assert.That(cluster.Nodes.All(node => node.Replicator.Ownership.Current.Import.IsComplete), Is.True, "every import ends");
+    }
+
+    private static void AssertHeldByExactlyTheOwners(InMemoryCluster cluster, byte[]? changed = null)
+    {
+        for (var i = 0; i < Keys; i++)
+        {
+            var key = Key(i);
+            var expected = changed is not null && key.AsSpan().SequenceEqual(changed) ? [42] : Value(i);
+            Assert.That(cluster.Nodes.Where(node => node.Held(key) is not null), Is.EquivalentTo(cluster.OwnersOf(key)), $"key {i}");
+            Assert.That(cluster.OwnersOf(key).Select(node => node.Held(key)), Is.All.EqualTo(expected), $"key {i}");
+        }
+    }
+}
