@@ -1,5 +1,3 @@
-using DistCache.Peers;
-
 namespace DistCache.Replication;
 
 /// <summary>
