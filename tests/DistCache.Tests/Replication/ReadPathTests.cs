@@ -60,8 +60,9 @@ public sealed class ReadPathTests
         using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2, ReadFrom = ReadFrom.Majority }, "a", "b", "c");
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
         await cluster.Nodes[0].SetAsync(key, [1]);
-        var newer = new EntryVersion(cluster.Nodes[1].Clock.Next(), 5);
-        cluster.Nodes[1].Replicator.Writes.Apply(new EntryRecord(key, newer, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        var second = cluster.OwnersOf(key).ElementAt(1);
+        var newer = new EntryVersion(second.Clock.Next(), 5);
+        second.Replicator.Writes.Apply(new EntryRecord(key, newer, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
         Assert.That(await cluster.Nodes[0].GetAsync(key), Is.EqualTo(new byte[] { 2 }));
     }
 
