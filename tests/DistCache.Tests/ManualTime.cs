@@ -6,6 +6,8 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
     private readonly Lock _lock = new();
     private readonly List<ManualTimer> _timers = [];
     private DateTimeOffset _now = start ?? new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private long _elapsedTicks;
+    private long _sequence;
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
@@ -29,7 +31,7 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
         }
     }
 
-    public override long GetTimestamp() => GetUtcNow().UtcTicks;
+    public override long GetTimestamp() => Volatile.Read(ref _elapsedTicks);
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
@@ -45,7 +47,7 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
 
     public void Advance(TimeSpan duration)
     {
-        var end = GetUtcNow() + duration;
+        var end = GetTimestamp() + duration.Ticks;
         while (TakeDue(end) is { } timer)
         {
             timer.Fire();
@@ -53,7 +55,7 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
 
         lock (_lock)
         {
-            _now = end;
+            MoveToLocked(end);
         }
     }
 
@@ -62,19 +64,34 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
     {
         lock (_lock)
         {
-            _now += duration;
+            MoveToLocked(_elapsedTicks + duration.Ticks);
         }
     }
 
-    private ManualTimer? TakeDue(DateTimeOffset end)
+    /// <summary>Sets the wall clock alone, as an administrator does; durations are not affected.</summary>
+    public void SetUtcNow(DateTimeOffset now)
     {
         lock (_lock)
         {
-            var next = _timers.Where(timer => timer.Due <= end).MinBy(timer => timer.Due);
+            _now = now;
+        }
+    }
+
+    private void MoveToLocked(long elapsedTicks)
+    {
+        _now = _now.AddTicks(elapsedTicks - _elapsedTicks);
+        Volatile.Write(ref _elapsedTicks, elapsedTicks);
+    }
+
+    private ManualTimer? TakeDue(long end)
+    {
+        lock (_lock)
+        {
+            var next = _timers.Where(timer => timer.DueAt <= end).MinBy(timer => (timer.DueAt, timer.Sequence));
             if (next is not null)
             {
-                _now = next.Due > _now ? next.Due.Value : _now;
-                next.Due = next.Period > TimeSpan.Zero ? _now + next.Period : null;
+                MoveToLocked(Math.Max(next.DueAt, _elapsedTicks));
+                next.ArmLocked(next.Period > TimeSpan.Zero ? next.Period : Timeout.InfiniteTimeSpan);
             }
 
             return next;
@@ -83,7 +100,9 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
 
     private sealed class ManualTimer(ManualTime time, TimerCallback callback, object? state) : ITimer
     {
-        public DateTimeOffset? Due { get; set; }
+        public long DueAt { get; private set; } = long.MaxValue;
+
+        public long Sequence { get; private set; }
 
         public TimeSpan Period { get; private set; }
 
@@ -94,10 +113,16 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
             lock (time._lock)
             {
                 Period = period;
-                Due = dueTime < TimeSpan.Zero ? null : time._now + dueTime;
+                ArmLocked(dueTime);
             }
 
             return true;
+        }
+
+        public void ArmLocked(TimeSpan dueTime)
+        {
+            DueAt = dueTime < TimeSpan.Zero ? long.MaxValue : time._elapsedTicks + dueTime.Ticks;
+            Sequence = time._sequence++;
         }
 
         public void Dispose()

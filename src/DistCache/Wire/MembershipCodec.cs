@@ -5,6 +5,7 @@ namespace DistCache.Wire;
 /// <summary>The messages about members; docs/wire-protocol.md has their table.</summary>
 internal static class MembershipCodec
 {
+    private const int MemberFields = 8;
     private const int MaximumZoneBytes = MemberRecord.MaximumZoneLength * 4;
 
     /// <summary>[target, members]</summary>
@@ -74,19 +75,21 @@ internal static class MembershipCodec
         return reply;
     }
 
-    /// <summary>[[identity, refutation, state, address, zone, replica count], …]</summary>
+    /// <summary>[[identity, refutation, state, address, zone, replica count, accuser, unsettled ms], …]</summary>
     private static void Write(in MessagePackWriter writer, IReadOnlyList<MemberRecord> members)
     {
         writer.WriteArrayHeader(members.Count);
         foreach (var member in members)
         {
-            writer.WriteArrayHeader(6);
+            writer.WriteArrayHeader(MemberFields);
             ElementCodec.Write(writer, member.Identity);
             writer.Write((ulong)member.Refutation);
             writer.Write((ulong)member.State);
             ElementCodec.Write(writer, member.Address);
             writer.WriteString(member.Zone);
             writer.Write((long)member.ReplicaCount);
+            writer.WriteString(member.Accuser.ToString());
+            writer.Write((long)member.UnsettledMilliseconds);
         }
     }
 
@@ -109,15 +112,26 @@ internal static class MembershipCodec
 
     private static MemberRecord ReadMember(ref MessagePackReader reader)
     {
-        var extra = reader.ReadFields(6);
+        var extra = reader.ReadFields(MemberFields);
         var member = new MemberRecord(
             ElementCodec.ReadIdentity(ref reader),
             reader.ReadUInt32(),
             (MemberState)reader.ReadUpTo((ulong)MemberState.Left),
             ElementCodec.ReadAddress(ref reader),
             reader.ReadString(MaximumZoneBytes),
-            (int)reader.ReadUpTo(byte.MaxValue));
+            (int)reader.ReadUpTo(byte.MaxValue),
+            ReadAccuser(ref reader),
+            (int)reader.ReadUpTo(int.MaxValue));
         reader.Skip(extra);
         return member;
+    }
+
+    /// <summary>Empty where nobody accuses.</summary>
+    private static NodeName ReadAccuser(ref MessagePackReader reader)
+    {
+        var text = reader.ReadString(NodeName.MaximumBytes);
+        return text.Length == 0 ? default
+            : NodeName.TryParse(text, out var name) ? name
+            : throw RefusalException.Malformed("An accuser that is not a node name.");
     }
 }

@@ -1,0 +1,151 @@
+using DistCache.Diagnostics;
+using DistCache.Entries;
+using DistCache.Membership;
+using DistCache.Memory;
+using DistCache.Peers;
+using DistCache.Replication;
+using DistCache.Wire;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+
+namespace DistCache.Hosting;
+
+/// <summary>
+/// Composes a node, and leads it through its life. Making one is passive: no port, no thread, no timer. Until it is started, and for
+/// ever where <see cref="ClusterOptions.Listen"/> is not set, it is a cluster of one.
+/// </summary>
+internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
+{
+    /// <summary>How often a leaving node looks whether its entries are safe with others.</summary>
+    private static readonly TimeSpan HandOverPoll = TimeSpan.FromMilliseconds(50);
+
+    private readonly DistCacheOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly MemoryTier _memory;
+    private readonly Replicator _replicator;
+    private readonly WireTransport _transport;
+    private volatile GossipLoop? _gossip;
+    private volatile bool _isHandingOver;
+
+    public Node(IOptions<DistCacheOptions> options, TimeProvider time, ILoggerFactory? loggers = null)
+    {
+        _options = options.Value;
+        _time = time;
+        _logger = (loggers ?? NullLoggerFactory.Instance).CreateLogger("DistCache");
+        _memory = new MemoryTier(_options.Memory.SizeLimit, _options.Memory.Eviction, time);
+        var clock = new HybridClock(time);
+        _transport = new WireTransport(new WireSettings(_options.Cluster.Name), () => Identity, clock, this, time, _logger);
+        _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, _options.Replication, _logger);
+        Cache = new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options);
+        Cluster = new DistCacheCluster(_replicator.Ownership);
+    }
+
+    public DistributedCache Cache { get; }
+
+    public DistCacheCluster Cluster { get; }
+
+    private NodeIdentity Identity => _gossip?.Self ?? _replicator.Ownership.Current.View.Self.Record.Identity;
+
+    /// <summary>Opens the port and joins the cluster; does nothing where no port is to be opened.</summary>
+    /// <exception cref="IOException">The port cannot be opened.</exception>
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        if (_options.Cluster.Listen is not { } listen)
+        {
+            return;
+        }
+
+        var bound = await _transport.StartAsync(PeerAddress.Parse(listen), cancellationToken).ConfigureAwait(false);
+        var gossip = CreateGossip(bound);
+        gossip.ViewChanged += _replicator.Ownership.Update;
+        _replicator.Ownership.Update(gossip.View);
+        _replicator.Calls.Heard += gossip.Heard;
+        _replicator.Calls.Exchange = gossip.ExchangeAsync;
+        _replicator.Start();
+        _gossip = gossip;
+        await gossip.JoinAsync(cancellationToken).ConfigureAwait(false);
+        Log.NodeStarted(_logger, Identity, bound, Cluster.View.Members.Length);
+    }
+
+    /// <summary>Says that this node leaves, and hands over what it holds, for as long as that may take.</summary>
+    public async Task LeaveAsync(TimeSpan limit, CancellationToken cancellationToken)
+    {
+        if (_gossip is not { } gossip)
+        {
+            return;
+        }
+
+        var started = _time.GetTimestamp();
+        var timeout = _options.Cluster.LeaveTimeout < limit ? _options.Cluster.LeaveTimeout : limit;
+        _isHandingOver = true;
+        await gossip.LeaveAsync(cancellationToken).ConfigureAwait(false);
+        var hasPeers = _replicator.Ownership.Current.LiveMembers.Length > 1;
+        while (hasPeers && !_replicator.IsHandedOver && _time.GetElapsedTime(started) < timeout)
+        {
+            await Task.Delay(HandOverPoll, _time, cancellationToken).ConfigureAwait(false);
+        }
+
+        Log.NodeLeaves(_logger, Identity, _replicator.IsHandedOver, _time.GetElapsedTime(started).TotalMilliseconds);
+    }
+
+    /// <summary>Says that this node has left, and closes the port. The cache goes on as a local one.</summary>
+    public async Task StopAsync()
+    {
+        if (_gossip is { } gossip)
+        {
+            if (_isHandingOver)
+            {
+                await gossip.LeftAsync(CancellationToken.None).ConfigureAwait(false);
+            }
+
+            _replicator.Stop();
+            await gossip.DisposeAsync().ConfigureAwait(false);
+        }
+
+        await _transport.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<PeerReply> HandleAsync(NodeIdentity from, PeerRequest request, CancellationToken cancellationToken) =>
+        _replicator.Handle(request)
+        ?? _gossip?.HandleAsync(from, request, cancellationToken)
+        ?? new ValueTask<PeerReply>(new PeerFault(FaultKind.Failed, "This node is starting."));
+
+    public async ValueTask DisposeAsync()
+    {
+        Cache.Dispose();
+        await StopAsync().ConfigureAwait(false);
+        _memory.Dispose();
+    }
+
+    /// <summary>A provider that is disposed synchronously stops its host first, so that nothing is left to wait for here.</summary>
+    public void Dispose() => DisposeAsync().AsTask().GetAwaiter().GetResult();
+
+    private GossipLoop CreateGossip(PeerAddress bound)
+    {
+        var cluster = _options.Cluster;
+        var seeds = cluster.Seeds.Select(PeerAddress.Parse).ToArray();
+        var advertised = AdvertisedAddress.Find(cluster.Advertise is { } told ? PeerAddress.Parse(told) : null, bound, seeds);
+        var settings = new MembershipSettings(
+            NodeName.Parse(cluster.NodeName ?? advertised.ToString()),
+            advertised,
+            cluster.Zone,
+            _options.Replication.ReplicaCount,
+            cluster.Profile,
+            cluster.JoinTimeout);
+        return new GossipLoop(settings, _transport, _time, Random.Shared, new StaticSeeds(seeds), _logger);
+    }
+
+    /// <summary>What this node knows before it starts: itself.</summary>
+    private MembershipView AloneView()
+    {
+        var cluster = _options.Cluster;
+        var name = NodeName.Parse(cluster.NodeName ?? cluster.Advertise ?? cluster.Listen ?? "local");
+        var identity = new NodeIdentity(name, _time.GetUtcNow().ToUnixTimeMilliseconds());
+        var record = new MemberRecord(identity, 0, MemberState.Alive, default, cluster.Zone, _options.Replication.ReplicaCount);
+        var self = new Member(record, IsSettled: true);
+        return new MembershipView(self, [self]);
+    }
+}
