@@ -1,0 +1,171 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+
+namespace DistCache.ClusterTests;
+
+/// <summary>
+/// The node processes of one test, on ports of this machine's loopback, with profile Fast. <see cref="ClusterTest"/>
+/// ends them and shows what they logged.
+/// </summary>
+internal sealed class Cluster : IAsyncDisposable
+{
+    public static readonly TimeSpan AgreeTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
+    private const int StartAttempts = 3;
+
+    private readonly string[] _settings;
+    private readonly string _role;
+    private readonly int[] _ports;
+    private readonly NodeProcess?[] _nodes;
+    private readonly string?[] _urls;
+    private readonly List<(string Name, NodeProcess Node)> _lives = [];
+
+    /// <param name="count">How many nodes there can be; none is started yet.</param>
+    /// <param name="role">A role of <see cref="NodeHost"/>.</param>
+    /// <param name="settings">Further configuration for all of them.</param>
+    public Cluster(int count, string role = NodeHost.ConsoleRole, params string[] settings)
+    {
+        _role = role;
+        _settings = settings;
+        _ports = FreePorts(count);
+        _nodes = new NodeProcess?[count];
+        _urls = new string?[count];
+    }
+
+    public int Count => _nodes.Length;
+
+    /// <summary>The indexes of the nodes that are started and were neither killed nor stopped.</summary>
+    public IEnumerable<int> Running => Enumerable.Range(0, Count).Where(index => _nodes[index] is { HasExited: false });
+
+    public NodeProcess this[int index] => _nodes[index] ?? throw new InvalidOperationException($"{NameOf(index)} was not started.");
+
+    public static string NameOf(int index) => $"node-{index + 1}";
+
+    public string UrlOf(int index) => _urls[index]!;
+
+    public async Task StartAsync(int index)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            var node = NodeProcess.Start(_role, SettingsOf(index));
+            lock (_lives)
+            {
+                _lives.Add((NameOf(index), node));
+            }
+
+            _nodes[index] = node;
+            try
+            {
+                _urls[index] = (await node.WaitUntilReadyAsync()).Url;
+                return;
+            }
+            catch (NodeGoneException e) when (attempt < StartAttempts && e.Message.Contains("in use", StringComparison.OrdinalIgnoreCase))
+            {
+                // Between the test's letting go of the port and the node's taking it, somebody else had it for a moment.
+            }
+        }
+    }
+
+    public async Task StartAllAsync()
+    {
+        await Task.WhenAll(Enumerable.Range(0, Count).Select(StartAsync));
+        await WaitUntilAgreedAsync();
+    }
+
+    public string[] SettingsOf(int index) =>
+    [
+        "--DistCache:Cluster:Name=cluster-tests",
+        "--DistCache:Cluster:Profile=Fast",
+        $"--DistCache:Cluster:NodeName={NameOf(index)}",
+        $"--DistCache:Cluster:Listen=127.0.0.1:{_ports[index]}",
+        .. _ports.Select((port, seed) => $"--DistCache:Cluster:Seeds:{seed}=127.0.0.1:{port}"),
+        .. _settings,
+    ];
+
+    /// <summary>
+    /// The running nodes see each other alive, in the same lives, and nobody else, own by one table in which each has a share, and have fetched what they own.
+    /// </summary>
+    public Task WaitUntilAgreedAsync() => WaitUntilAsync("the nodes agree", IsAgreedAsync, AgreeTimeout);
+
+    public async Task<bool> IsAgreedAsync()
+    {
+        var running = Running.ToArray();
+        var names = running.Select(NameOf).Order(StringComparer.Ordinal).ToArray();
+        var views = await Task.WhenAll(running.Select(index => this[index].ViewAsync()));
+        return views.Select(view => view.TableHash).Distinct().Count() == 1
+            && views.Select(view => string.Join(' ', view.Alive.Select(member => member.Incarnation))).Distinct().Count() == 1
+            && views.All(view => !view.IsImporting
+                && view.Alive.Select(member => member.Name).Order(StringComparer.Ordinal).SequenceEqual(names)
+                && view.Members.All(member => member.Share > 0 == (member.State == MemberState.Alive)));
+    }
+
+    /// <summary>Polls, since only the other process knows; bounded, and a failure says what the nodes saw.</summary>
+    public async Task WaitUntilAsync(string what, Func<Task<bool>> condition, TimeSpan timeout)
+    {
+        var clock = Stopwatch.StartNew();
+        while (!await condition())
+        {
+            if (clock.Elapsed > timeout)
+            {
+                Assert.Fail($"Not so within {timeout.TotalSeconds:F0} s: {what}.{Environment.NewLine}{await DescribeAsync()}");
+            }
+
+            await Task.Delay(PollInterval);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var (_, node) in _lives)
+        {
+            await node.DisposeAsync();
+        }
+    }
+
+    public void ShowLogs()
+    {
+        foreach (var (name, node) in _lives)
+        {
+            TestContext.Out.WriteLine($"--- {name}, process {node.Id}, logged:{Environment.NewLine}{node.Errors}");
+        }
+    }
+
+    /// <summary>Ports that were free a moment ago.</summary>
+    public static int[] FreePorts(int count)
+    {
+        var listeners = Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToArray();
+        foreach (var listener in listeners)
+        {
+            listener.Start();
+        }
+
+        var ports = listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port).ToArray();
+        foreach (var listener in listeners)
+        {
+            listener.Dispose();
+        }
+
+        return ports;
+    }
+
+    private async Task<string> DescribeAsync()
+    {
+        List<string> lines = [];
+        foreach (var index in Running)
+        {
+            try
+            {
+                var view = await this[index].ViewAsync();
+                var members = view.Members.Select(member => $"{member.Name} {member.State} {member.Share:P0}");
+                lines.Add($"{NameOf(index)}: table {view.TableHash:x16}{(view.IsImporting ? ", importing" : "")}; {string.Join(", ", members)}");
+            }
+            catch (NodeGoneException e)
+            {
+                lines.Add($"{NameOf(index)}: {e.Message}");
+            }
+        }
+
+        return string.Join(Environment.NewLine, lines);
+    }
+}

@@ -1,0 +1,56 @@
+using NUnit.Framework.Interfaces;
+
+namespace DistCache.ClusterTests;
+
+/// <summary>A test with processes: they end with it, and what they logged is shown if it failed.</summary>
+internal abstract class ClusterTest
+{
+    private readonly List<Cluster> _clusters = [];
+
+    /// <summary>Signals are Unix's; elsewhere the tests that send them have nothing to do.</summary>
+    protected const string Unix = "Linux,MacOsX";
+
+    [TearDown]
+    public async Task EndProcessesAsync()
+    {
+        var hasFailed = TestContext.CurrentContext.Result.Outcome.Status == TestStatus.Failed;
+        foreach (var cluster in _clusters)
+        {
+            await cluster.DisposeAsync();
+            if (hasFailed)
+            {
+                cluster.ShowLogs();
+            }
+        }
+
+        _clusters.Clear();
+    }
+
+    protected Cluster NewCluster(int count, string role = NodeHost.ConsoleRole, params string[] settings)
+    {
+        var cluster = new Cluster(count, role, settings);
+        _clusters.Add(cluster);
+        return cluster;
+    }
+
+    /// <summary>Writes keys through all running nodes in turn; all are acknowledged.</summary>
+    protected static async Task<Dictionary<string, string>> FillAsync(Cluster cluster, int keys, string prefix)
+    {
+        var running = cluster.Running.ToArray();
+        var entries = Enumerable.Range(0, keys).ToDictionary(i => $"{prefix}:{i}", i => $"value {i} of {prefix}");
+        await Task.WhenAll(entries.Select((entry, i) => cluster[running[i % running.Length]].SetAsync(entry.Key, entry.Value)));
+        return entries;
+    }
+
+    /// <summary>Every running node shows every entry.</summary>
+    protected static async Task AssertHoldsAsync(Cluster cluster, Dictionary<string, string> entries)
+    {
+        string[] keys = [.. entries.Keys];
+        foreach (var index in cluster.Running)
+        {
+            var values = await cluster[index].GetAsync(keys);
+            var lost = keys.Where((key, i) => values[i] != entries[key]).ToArray();
+            Assert.That(lost, Is.Empty, $"lost or older on {Cluster.NameOf(index)}: {lost.Length} of {keys.Length}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace DistCache.ClusterTests;
+
+/// <summary>The process did not reply: it ended, or the reply took too long. What was asked may or may not have been done.</summary>
+internal sealed class NodeGoneException(string message) : Exception(message);
+
+/// <summary>The cache of the node threw; its message begins with the type of the exception.</summary>
+internal sealed class NodeErrorException(string message) : Exception(message);
+
+/// <summary>A test's hold on one node process.</summary>
+internal sealed partial class NodeProcess : IAsyncDisposable
+{
+    public static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan ReplyTimeout = TimeSpan.FromSeconds(20);
+    public static readonly TimeSpan ExitTimeout = TimeSpan.FromSeconds(30);
+
+    // The numbers of these signals differ between systems.
+    private static readonly int StopSignal = OperatingSystem.IsMacOS() ? 17 : 19;
+    private static readonly int ContinueSignal = OperatingSystem.IsMacOS() ? 19 : 18;
+    private const int TerminateSignal = 15;
+
+    private readonly Process _process;
+    private readonly Task _replies;
+    private readonly Task _log;
+    private readonly StringBuilder _errors = new();
+    private readonly ConcurrentDictionary<long, TaskCompletionSource<Reply>> _pending = new();
+    private readonly TaskCompletionSource<Reply> _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Lock _input = new();
+    private long _lastId;
+    private bool _isPaused;
+
+    private NodeProcess(string role, IEnumerable<string> configuration)
+    {
+        var info = new ProcessStartInfo(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet")
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        info.ArgumentList.Add(typeof(NodeProcess).Assembly.Location);
+        info.ArgumentList.Add(role);
+        foreach (var word in configuration)
+        {
+            info.ArgumentList.Add(word);
+        }
+
+        _process = Process.Start(info)!;
+        Id = _process.Id;
+        _replies = ReadRepliesAsync();
+        _log = ReadErrorsAsync();
+    }
+
+    public int Id { get; }
+
+    public bool HasExited => _process.HasExited;
+
+    /// <summary>All that it logged.</summary>
+    public string Errors
+    {
+        get
+        {
+            lock (_errors)
+            {
+                return _errors.ToString();
+            }
+        }
+    }
+
+    public static NodeProcess Start(string role, IEnumerable<string> configuration) => new(role, configuration);
+
+    public async Task<Reply> WaitUntilReadyAsync()
+    {
+        try
+        {
+            return await _ready.Task.WaitAsync(StartTimeout);
+        }
+        catch (Exception e) when (e is TimeoutException or NodeGoneException)
+        {
+            throw new NodeGoneException($"The node is not ready. {e.Message}{Environment.NewLine}{Errors}");
+        }
+    }
+
+    public async Task<string?> GetAsync(string key) => (await GetAsync([key]))[0];
+
+    public async Task<string?[]> GetAsync(string[] keys) => (await AskAsync(Command.Get, keys)).Values!;
+
+    public Task SetAsync(string key, string value) => AskAsync(Command.Set, [key], value);
+
+    public Task RemoveAsync(string key) => AskAsync(Command.Remove, [key]);
+
+    public async Task<NodeView> ViewAsync() => (await AskAsync(Command.Members, [])).View!;
+
+    public async Task<long> CollectAsync() => (await AskAsync(Command.Collect, [])).HeapBytes!.Value;
+
+    /// <summary>SIGKILL.</summary>
+    public async Task KillAsync()
+    {
+        _process.Kill();
+        await WaitForExitAsync();
+    }
+
+    /// <summary>SIGTERM, as an orchestrator sends it; gives back the exit code.</summary>
+    public async Task<int> StopAsync()
+    {
+        Signal(TerminateSignal);
+        return await WaitForExitAsync();
+    }
+
+    /// <summary>SIGSTOP.</summary>
+    public void Pause()
+    {
+        _isPaused = true;
+        Signal(StopSignal);
+    }
+
+    /// <summary>SIGCONT.</summary>
+    public void Continue()
+    {
+        _isPaused = false;
+        Signal(ContinueSignal);
+    }
+
+    public async Task<int> WaitForExitAsync()
+    {
+        using var timeout = new CancellationTokenSource(ExitTimeout);
+        await _process.WaitForExitAsync(timeout.Token);
+        await _replies;
+        await _log;
+        return _process.ExitCode;
+    }
+
+    /// <summary>Always by its own id, whatever the test did to it.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited)
+        {
+            _process.Kill();
+            await WaitForExitAsync();
+        }
+
+        _process.Dispose();
+    }
+
+    private async Task<Reply> AskAsync(string verb, string[] keys, string? value = null)
+    {
+        var id = Interlocked.Increment(ref _lastId);
+        var pending = _pending[id] = new TaskCompletionSource<Reply>(TaskCreationOptions.RunContinuationsAsynchronously);
+        try
+        {
+            Say(new Command(id, verb, keys, value));
+            if (_replies.IsCompleted)
+            {
+                throw new NodeGoneException("The process has ended.");
+            }
+
+            var reply = await pending.Task.WaitAsync(ReplyTimeout);
+            return reply.Error is null ? reply : throw new NodeErrorException(reply.Error);
+        }
+        catch (Exception e) when (e is TimeoutException or IOException or ObjectDisposedException or InvalidOperationException)
+        {
+            throw new NodeGoneException($"No reply to \"{verb}\": {e.Message}");
+        }
+        finally
+        {
+            _pending.TryRemove(id, out _);
+        }
+    }
+
+    private void Say(Command command)
+    {
+        lock (_input)
+        {
+            // A stopped process does not read: beyond the pipe's buffer a write would block this test.
+            if (_isPaused)
+            {
+                throw new NodeGoneException("The process is paused.");
+            }
+
+            _process.StandardInput.WriteLine(Json.Write(command));
+            _process.StandardInput.Flush();
+        }
+    }
+
+    private async Task ReadRepliesAsync()
+    {
+        while (await _process.StandardOutput.ReadLineAsync() is { } line)
+        {
+            // A process that was killed may leave half a line.
+            if (!line.EndsWith('}'))
+            {
+                continue;
+            }
+
+            var reply = Json.Read<Reply>(line);
+            if (reply.Id == 0)
+            {
+                _ready.TrySetResult(reply);
+            }
+            else if (_pending.TryGetValue(reply.Id, out var pending))
+            {
+                pending.TrySetResult(reply);
+            }
+        }
+
+        var gone = new NodeGoneException("The process has ended.");
+        _ready.TrySetException(gone);
+        _ = _ready.Task.Exception;
+        foreach (var pending in _pending.Values)
+        {
+            pending.TrySetException(gone);
+        }
+    }
+
+    private async Task ReadErrorsAsync()
+    {
+        while (await _process.StandardError.ReadLineAsync() is { } line)
+        {
+            lock (_errors)
+            {
+                _errors.AppendLine(line);
+            }
+        }
+    }
+
+    private void Signal(int signal)
+    {
+        if (kill(Id, signal) != 0)
+        {
+            throw new InvalidOperationException($"Signal {signal} could not be sent: error {Marshal.GetLastPInvokeError()}.");
+        }
+    }
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int kill(int id, int signal);
+}

@@ -1,0 +1,50 @@
+using System.Text.Json;
+
+namespace DistCache.ClusterTests;
+
+/// <summary>What a test asks of a node: a line of JSON on its standard input.</summary>
+internal sealed record Command(long Id, string Verb, string[] Keys, string? Value = null)
+{
+    public const string Get = "get";
+    public const string Set = "set";
+    public const string Remove = "remove";
+    public const string Members = "members";
+    public const string Collect = "collect";
+}
+
+/// <summary>A line of JSON on a node's standard output: a reply, or, with id 0, that it is ready.</summary>
+internal sealed record Reply(long Id)
+{
+    /// <summary>The values of the keys that were asked for; null where there is none.</summary>
+    public string?[]? Values { get; init; }
+
+    public NodeView? View { get; init; }
+
+    /// <summary>The type and the message of the exception that the cache threw.</summary>
+    public string? Error { get; init; }
+
+    /// <summary>Where a web node serves.</summary>
+    public string? Url { get; init; }
+
+    /// <summary>Live bytes on the garbage-collected heap, after a full collection.</summary>
+    public long? HeapBytes { get; init; }
+}
+
+/// <summary>The cluster as one node sees it.</summary>
+internal sealed record NodeView(ulong TableHash, bool IsImporting, SeenMember[] Members)
+{
+    public IEnumerable<SeenMember> Alive => Members.Where(member => member.State == MemberState.Alive);
+
+    public SeenMember? Find(string name) => Members.FirstOrDefault(member => member.Name == name);
+}
+
+internal sealed record SeenMember(string Name, long Incarnation, MemberState State, double Share);
+
+internal static class Json
+{
+    private static readonly JsonSerializerOptions Options = new(JsonSerializerDefaults.Web);
+
+    public static string Write<T>(T value) => JsonSerializer.Serialize(value, Options);
+
+    public static T Read<T>(string line) => JsonSerializer.Deserialize<T>(line, Options)!;
+}
