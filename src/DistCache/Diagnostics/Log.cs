@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+
 namespace DistCache.Diagnostics;
 
 /// <summary>
@@ -6,4 +8,9 @@ namespace DistCache.Diagnostics;
 /// </summary>
 internal static partial class Log
 {
+    // 400 Memory
+
+    [LoggerMessage(400, LogLevel.Warning,
+        "{Count} tombstones were dropped before their time: they took more than a tenth ({Bytes} bytes) of the memory budget. Removed entries may come back from a node that was away. Raise Memory.SizeLimit.")]
+    public static partial void TombstonesDropped(ILogger logger, long count, long bytes);
 }

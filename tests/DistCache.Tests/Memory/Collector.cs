@@ -11,7 +11,7 @@ internal sealed class Collector(int room) : IEntryVisitor
 
     public int Room { get; set; } = room;
 
-    public bool Visit(ReadOnlySpan<byte> key, in EntryInfo info, ReadOnlySpan<byte> value)
+    public bool Visit(ReadOnlySpan<byte> key, in EntryInfo info, StoredValue value)
     {
         if (Room == 0)
         {
