@@ -66,6 +66,13 @@ internal static partial class Log
     [LoggerMessage(302, LogLevel.Debug, "{Count} entries that other nodes own are safe with all of their owners and were let go.")]
     public static partial void EntriesReleased(ILogger logger, int count);
 
+    // Memory
+
+
+    [LoggerMessage(400, LogLevel.Warning,
+        "{Count} tombstones were dropped before their time: they took more than a tenth ({Bytes} bytes) of the memory budget. Removed entries may come back from a node that was away. Raise Memory.SizeLimit.")]
+    public static partial void TombstonesDropped(ILogger logger, long count, long bytes);
+
     // Wire
 
     [LoggerMessage(500, LogLevel.Warning, "A connection from {Peer} to the peer port was turned away: {Reason}")]

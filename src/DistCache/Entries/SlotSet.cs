@@ -48,6 +48,9 @@ internal sealed class SlotSet
 
     public bool Contains(Slot slot) => (_words[slot.Number >> 6] >> (slot.Number & 63) & 1) != 0;
 
+    /// <summary>Whether any slot from 64 × <paramref name="block"/> to 64 × <paramref name="block"/> + 63 is in the set.</summary>
+    public bool ContainsAnyOfBlock(int block) => _words[block] != 0;
+
     public void Add(Slot slot) => _words[slot.Number >> 6] |= 1UL << (slot.Number & 63);
 
     public void Remove(Slot slot) => _words[slot.Number >> 6] &= ~(1UL << (slot.Number & 63));

@@ -34,7 +34,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         _options = options.Value;
         _time = time;
         _logger = (loggers ?? NullLoggerFactory.Instance).CreateLogger("DistCache");
-        _memory = new MemoryTier(_options.Memory.SizeLimit, _options.Memory.Eviction, time);
+        _memory = new MemoryTier(_options.Memory.SizeLimit, _options.Memory.Eviction, time, _logger);
         var clock = new HybridClock(time);
         _transport = new WireTransport(new WireSettings(_options.Cluster.Name), () => Identity, clock, this, time, _logger);
         _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, _options.Replication, _logger);

@@ -1,45 +1,64 @@
 using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
+using DistCache.Diagnostics;
 using DistCache.Entries;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DistCache.Memory;
 
 /// <summary>
-/// Where a node keeps its entries: sharded, bounded in bytes, least recently used first out, expired ones swept without a read.
-/// Thread-safe. Copies in and copies out. Nothing is allocated and no timer runs before the first write.
+/// Where a node keeps its entries: off the garbage-collected heap, sharded, bounded in bytes whatever they are for, expired entries
+/// swept without a read. Thread-safe. Copies in and copies out. Nothing is allocated but this object, and no timer runs, before the
+/// first write; a tier that nobody disposes gives its memory back when it is collected.
 /// </summary>
 internal sealed class MemoryTier : IDisposable
 {
+    /// <summary>The smallest budget: the tier's own tables, and pages enough that each kind of memory gets one.</summary>
+    public const long MinimumSizeLimit = 512 << 10;
+
+    /// <summary>The largest budget: what 32-bit handles tell apart.</summary>
+    public const long MaximumSizeLimit = PageGeometry.MaximumBudget;
+
     /// <summary>How often expired entries are looked for.</summary>
     public static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(5);
 
-    private const int MaximumShards = 16;
-
-    /// <summary>A shard's budget is at least this, so that a small cache still holds an entry of some size.</summary>
-    private const long MinimumShardBytes = 1 << 20;
+    private const int CursorPositionBits = 32;
+    private const int CursorBaseBits = 8;
+    private const int ClearBatch = 64;
 
     private readonly TimeProvider _time;
-    private readonly Shard[] _shards;
-    private readonly int[] _slotCounts = new int[Slot.Count];
-    private readonly int _hashSeed = Random.Shared.Next();
-    private readonly Lock _timerLock = new();
-    private ITimer? _sweeper;
-    private volatile bool _disposed;
+    private readonly ILogger _logger;
+    private readonly TierTuning _tuning;
+    private readonly Lock _startLock = new();
+
+    /// <summary>Large entries gather their pages one writer at a time: two half-done ones could starve each other.</summary>
+    private readonly Lock _gatherLock = new();
+
+    private volatile TierMemory? _memory;
+    private Sweeper? _sweeper;
+    private long _earlyMisses;
+    private long _loggedTombstones;
+    private volatile bool _isDisposed;
 
     /// <param name="sizeLimit">The budget in bytes, overhead included.</param>
     /// <param name="eviction">Who goes first.</param>
     /// <param name="time">The clock that expiry goes by.</param>
-    public MemoryTier(long sizeLimit, Eviction eviction, TimeProvider time)
+    /// <param name="logger">Hears of tombstones that were dropped for space.</param>
+    /// <param name="tuning">For tests.</param>
+    public MemoryTier(long sizeLimit, Eviction eviction, TimeProvider time, ILogger? logger = null, TierTuning tuning = default)
     {
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sizeLimit);
-        Eviction = eviction;
-        SizeLimit = sizeLimit;
-        _time = time;
-        var shards = (int)Math.Clamp(sizeLimit / MinimumShardBytes, 1, MaximumShards);
-        _shards = new Shard[shards];
-        for (var i = 0; i < shards; i++)
+        if (sizeLimit is < MinimumSizeLimit or > MaximumSizeLimit)
         {
-            _shards[i] = new Shard(sizeLimit / shards, _slotCounts);
+            throw new ArgumentOutOfRangeException(
+                nameof(sizeLimit), sizeLimit, $"A memory tier's budget is from {MinimumSizeLimit} to {MaximumSizeLimit} bytes.");
         }
+
+        SizeLimit = sizeLimit;
+        Eviction = eviction;
+        _time = time;
+        _logger = logger ?? NullLogger.Instance;
+        _tuning = tuning;
     }
 
     public long SizeLimit { get; }
@@ -50,13 +69,18 @@ internal sealed class MemoryTier : IDisposable
     {
         get
         {
-            var sum = default(MemoryStatistics);
-            foreach (var shard in _shards)
+            var sum = new MemoryStatistics { Misses = Volatile.Read(ref _earlyMisses) };
+            if (_memory is not { } memory)
+            {
+                return sum;
+            }
+
+            foreach (var shard in memory.Shards)
             {
                 sum = shard.AddTo(sum);
             }
 
-            return sum;
+            return sum with { Bytes = memory.Pool.ChargedBytes };
         }
     }
 
@@ -66,8 +90,15 @@ internal sealed class MemoryTier : IDisposable
     /// </summary>
     public LookupOutcome Read(ReadOnlySpan<byte> key, Span<byte> destination, bool renew, out EntryInfo info, out int valueLength)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        return ShardOf(key).Read(key, destination, renew, Now, out info, out valueLength);
+        if (TryGetMemory(out var memory))
+        {
+            var keyHash = memory.Hash.Compute(key);
+            return memory.ShardOf(keyHash).Read(keyHash, key, destination, renew, Now, out info, out valueLength);
+        }
+
+        Interlocked.Increment(ref _earlyMisses);
+        (info, valueLength) = (default, 0);
+        return LookupOutcome.Miss;
     }
 
     /// <summary>Holds the entry, unless a higher version is held. A tombstone has no value.</summary>
@@ -77,27 +108,79 @@ internal sealed class MemoryTier : IDisposable
     /// <param name="held">The version held afterwards; default where nothing is.</param>
     public ApplyOutcome Apply(ReadOnlySpan<byte> key, in EntryInfo info, in ReadOnlySequence<byte> value, out EntryVersion held)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        EnsureSweeper();
-        return ShardOf(key).Apply(key, info, value, Now, out held);
+        var memory = GetOrCreateMemory();
+        var keyHash = memory.Hash.Compute(key);
+        var shard = memory.ShardOf(keyHash);
+        var totalBytes = EntryHeader.Bytes + StoredExpiration.BytesOf(info.Expiration) + key.Length + value.Length;
+        if (totalBytes > memory.MaximumEntryBytes)
+        {
+            return shard.IsSuperseded(keyHash, key, info.Version, Now, out var superseded, out held) ? superseded : ApplyOutcome.TooLarge;
+        }
+
+        var slot = Slot.Of(key);
+        if (totalBytes > memory.Classes.LargestChunkBytes)
+        {
+            return ApplyLarge(memory, shard, keyHash, key, slot, info, value, totalBytes, out held);
+        }
+
+        ApplyOutcome outcome;
+        var room = new RoomMaker(memory);
+        while (!shard.TryApply(keyHash, key, slot, info, value, Now, out outcome, out held))
+        {
+            room.Make();
+        }
+
+        return outcome;
     }
 
     /// <summary>Merges a use that another node saw; false if exactly this version is not held.</summary>
-    public bool Renew(ReadOnlySpan<byte> key, EntryVersion version, long lastAccess) =>
-        ShardOf(key).Renew(key, version, lastAccess, Now);
+    public bool Renew(ReadOnlySpan<byte> key, EntryVersion version, long lastAccess)
+    {
+        if (!TryGetMemory(out var memory))
+        {
+            return false;
+        }
+
+        var keyHash = memory.Hash.Compute(key);
+        return memory.ShardOf(keyHash).Renew(keyHash, key, version, lastAccess, Now);
+    }
+
+    /// <summary>All owners hold this version now: clears <see cref="EntryFlags.Unconfirmed"/>; false if it is not held.</summary>
+    public bool Confirm(ReadOnlySpan<byte> key, EntryVersion version)
+    {
+        if (!TryGetMemory(out var memory))
+        {
+            return false;
+        }
+
+        var keyHash = memory.Hash.Compute(key);
+        return memory.ShardOf(keyHash).Confirm(keyHash, key, version);
+    }
 
     /// <summary>Drops an entry without a trace, if it is held under exactly this version.</summary>
-    public bool Forget(ReadOnlySpan<byte> key, EntryVersion version) => ShardOf(key).Forget(key, version);
+    public bool Forget(ReadOnlySpan<byte> key, EntryVersion version)
+    {
+        if (!TryGetMemory(out var memory))
+        {
+            return false;
+        }
+
+        var keyHash = memory.Hash.Compute(key);
+        return memory.ShardOf(keyHash).Forget(keyHash, key, version);
+    }
 
     /// <summary>The slots that anything is held of.</summary>
     public SlotSet HeldSlots()
     {
         var held = new SlotSet();
-        for (var i = 0; i < Slot.Count; i++)
+        if (_memory is { } memory)
         {
-            if (Volatile.Read(ref _slotCounts[i]) > 0)
+            for (var i = 0; i < Slot.Count; i++)
             {
-                held.Add(new Slot(i));
+                if (Volatile.Read(ref memory.SlotCounts[i]) > 0)
+                {
+                    held.Add(new Slot(i));
+                }
             }
         }
 
@@ -106,106 +189,190 @@ internal sealed class MemoryTier : IDisposable
 
     /// <summary>
     /// Shows the visitor what is held of <paramref name="slots"/> from <paramref name="cursor"/> on, tombstones too, until the visitor
-    /// has no more room; true at the end. Entries that stay throughout are seen once; those that come or go meanwhile perhaps.
+    /// has no more room; true at the end. Entries that stay throughout are seen once; those that come or go meanwhile perhaps, and those
+    /// that are written again perhaps twice. The cursor is good for this tier only, whatever is written between the calls.
     /// </summary>
     public bool Visit(SlotSet slots, ref TierCursor cursor, IEntryVisitor visitor)
     {
-        var shard = (int)(cursor.Position >> 32);
-        var fromHash = (uint)cursor.Position;
-        for (; shard < _shards.Length; shard++, fromHash = 0)
+        if (!TryGetMemory(out var memory))
         {
-            if (!_shards[shard].Visit(slots, ref fromHash, visitor, Now))
+            return true;
+        }
+
+        // Shard, base bucket, position: where an entry stands in the order of the index does not change as that grows.
+        var shard = (int)(cursor.Position >> (CursorPositionBits + CursorBaseBits));
+        var baseBucket = (int)(cursor.Position >> CursorPositionBits) & ((1 << CursorBaseBits) - 1);
+        ulong position = (uint)cursor.Position;
+        for (; shard < memory.Shards.Length; shard++, baseBucket = 0, position = 0)
+        {
+            var isEnd = memory.Shards[shard].Visit(slots, ref baseBucket, ref position, visitor, Now);
+            if (!isEnd)
             {
-                cursor = new TierCursor((ulong)shard << 32 | fromHash);
+                cursor = new TierCursor((ulong)shard << (CursorPositionBits + CursorBaseBits) | (ulong)baseBucket << CursorPositionBits | position);
                 return false;
             }
         }
 
-        cursor = new TierCursor((ulong)shard << 32);
+        cursor = new TierCursor((ulong)shard << (CursorPositionBits + CursorBaseBits));
         return true;
     }
 
+    /// <summary>Removes what is held, and gives the memory back; of what is written meanwhile perhaps some too.</summary>
     public void Clear()
     {
-        foreach (var shard in _shards)
-        {
-            shard.Clear();
-        }
-    }
-
-    public void Dispose()
-    {
-        _disposed = true;
-        lock (_timerLock)
-        {
-            _sweeper?.Dispose();
-        }
-
-        Clear();
-    }
-
-    private long Now => _time.GetUtcNow().ToUnixTimeMilliseconds();
-
-    private Shard ShardOf(ReadOnlySpan<byte> key)
-    {
-        var hash = new HashCode();
-        hash.Add(_hashSeed);
-        hash.AddBytes(key);
-        return _shards[(uint)hash.ToHashCode() % _shards.Length];
-    }
-
-    private void EnsureSweeper()
-    {
-        if (_sweeper is not null)
+        if (!TryGetMemory(out var memory))
         {
             return;
         }
 
-        lock (_timerLock)
+        foreach (var shard in memory.Shards)
         {
-            if (_sweeper is null && !_disposed)
+            for (var left = shard.Count; left > 0;)
             {
-                using (ExecutionContext.SuppressFlow())
+                var removed = shard.RemoveSome(ClearBatch);
+                left = removed == 0 ? 0 : left - removed;
+            }
+        }
+
+        memory.Pool.Trim();
+        memory.Pool.Trim();
+    }
+
+    public void Dispose()
+    {
+        lock (_startLock)
+        {
+            _isDisposed = true;
+            _sweeper?.Dispose();
+            _memory?.Dispose();
+        }
+    }
+
+    /// <summary>One round of what the sweeper does.</summary>
+    internal void Sweep()
+    {
+        if (_isDisposed || _memory is not { } memory || !memory.TryHold())
+        {
+            return;
+        }
+
+        try
+        {
+            SweepHeld(memory);
+        }
+        finally
+        {
+            memory.LetGo();
+        }
+    }
+
+    /// <summary>For checks in tests; null before the first write.</summary>
+    internal TierMemory? Memory => _memory;
+
+    private long Now => _time.GetUtcNow().ToUnixTimeMilliseconds();
+
+    private void SweepHeld(TierMemory memory)
+    {
+        var now = Now;
+        var pages = memory.Pool.PageCount;
+        for (var page = 0; page < pages; page++)
+        {
+            if (memory.MayBeDue(page, now, out var shard))
+            {
+                while (memory.Shards[shard].SweepPage(page, now))
                 {
-                    _sweeper = StartSweeper(new WeakReference<MemoryTier>(this), _time);
                 }
             }
         }
-    }
 
-    /// <summary>The timer holds the tier weakly: a provider that nobody disposes leaks nothing.</summary>
-    private static ITimer StartSweeper(WeakReference<MemoryTier> weakTier, TimeProvider time)
-    {
-        var self = new StrongBox();
-        self.Timer = time.CreateTimer(
-            static state =>
-            {
-                var (weak, box) = ((WeakReference<MemoryTier>, StrongBox))state!;
-                if (weak.TryGetTarget(out var tier))
-                {
-                    tier.Sweep();
-                }
-                else
-                {
-                    box.Timer?.Dispose();
-                }
-            },
-            (weakTier, self),
-            SweepInterval,
-            SweepInterval);
-        return self.Timer;
-    }
-
-    private void Sweep()
-    {
-        foreach (var shard in _shards)
+        foreach (var shard in memory.Shards)
         {
-            shard.Sweep(Now);
+            while (shard.TryCompact())
+            {
+            }
+        }
+
+        memory.Pool.Trim();
+        LogDroppedTombstones();
+    }
+
+    private void LogDroppedTombstones()
+    {
+        var dropped = Statistics.TombstonesDropped;
+        if (dropped > _loggedTombstones)
+        {
+            Log.TombstonesDropped(_logger, dropped - _loggedTombstones, SizeLimit / TierMemory.TombstoneShare);
+            _loggedTombstones = dropped;
         }
     }
 
-    private sealed class StrongBox
+    private ApplyOutcome ApplyLarge(
+        TierMemory memory, Shard shard, ulong keyHash, ReadOnlySpan<byte> key, Slot slot, in EntryInfo info, in ReadOnlySequence<byte> value,
+        long totalBytes, out EntryVersion held)
     {
-        public ITimer? Timer { get; set; }
+        if (shard.IsSuperseded(keyHash, key, info.Version, Now, out var outcome, out held))
+        {
+            return outcome;
+        }
+
+        memory.Hold();
+        var chain = default(PageChain);
+        var isLinked = false;
+        try
+        {
+            var room = new RoomMaker(memory);
+            lock (_gatherLock)
+            {
+                while (!LargeEntries.TryExtend(memory.Pool, ref chain, totalBytes, shard.Number, memory.Classes.LargeClass))
+                {
+                    room.Make();
+                }
+            }
+
+            var header = new EntryHeader(info, key.Length, (int)value.Length, slot);
+            LargeEntries.Write(memory.Pool.Memory, chain.Head, header, info, key, value);
+            while (!shard.TryApplyLarge(keyHash, key, slot, info.Version, chain, Now, out outcome, out held, out isLinked))
+            {
+                room.Make();
+            }
+
+            return outcome;
+        }
+        finally
+        {
+            if (!isLinked)
+            {
+                LargeEntries.Free(memory.Pool, chain.Head);
+            }
+
+            memory.LetGo();
+        }
+    }
+
+    private bool TryGetMemory([NotNullWhen(true)] out TierMemory? memory)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        memory = _memory;
+        return memory is not null;
+    }
+
+    private TierMemory GetOrCreateMemory()
+    {
+        if (TryGetMemory(out var memory))
+        {
+            return memory;
+        }
+
+        lock (_startLock)
+        {
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
+            if (_memory is null)
+            {
+                _memory = new TierMemory(SizeLimit, Eviction, _tuning);
+                _sweeper = new Sweeper(this, _time);
+            }
+
+            return _memory;
+        }
     }
 }

@@ -1,252 +1,481 @@
 using System.Buffers;
-using System.Diagnostics.CodeAnalysis;
 using DistCache.Entries;
 
 namespace DistCache.Memory;
 
-/// <summary>A part of the tier with its own lock, budget and recency list.</summary>
-internal sealed class Shard(long sizeLimit, int[] slotCounts)
+/// <summary>
+/// A part of the tier with its own lock, entries and counts: the rules of versions and time. The lock is held for one look-up and
+/// the copy of at most half a page, at worst for emptying one page; no thread ever holds two of them. Large values are copied
+/// without it, pinned.
+/// </summary>
+internal sealed class Shard
 {
-    /// <summary>What an entry costs besides key and value: node, dictionary slot, two arrays.</summary>
-    private const int OverheadBytes = 200;
+    /// <summary>Expired entries that a sweep removes under one hold of the lock.</summary>
+    private const int SweepBatch = 32;
+
+    /// <summary>Buckets that a visit looks through under one hold of the lock.</summary>
+    private const int VisitBatch = 8;
 
     private readonly Lock _lock = new();
-    private readonly Dictionary<byte[], LinkedListNode<Entry>> _entries = new(KeyComparer.Instance);
-    private readonly LinkedList<Entry> _byRecency = new();
-    private MemoryStatistics _statistics;
+    private readonly PageMemory _memory;
+    private readonly EntryStore _store;
+    private readonly ShardCounters _counters = new();
+    private bool _isClosed;
 
-    public MemoryStatistics AddTo(MemoryStatistics sum)
+    public Shard(TierMemory tier, int number, int baseBuckets, int entryLimit, Eviction eviction)
+    {
+        Number = number;
+        _memory = tier.Pool.Memory;
+        _store = new EntryStore(tier, number, baseBuckets, entryLimit, eviction, _counters);
+    }
+
+    public int Number { get; }
+
+    /// <summary>For checks in tests, which run alone.</summary>
+    public EntryStore Store => _store;
+
+    public ShardCounters Counters => _counters;
+
+    /// <summary>What the shard holds of the budget, as of late.</summary>
+    public long HeldBytes => _store.HeldBytes;
+
+    public MemoryStatistics AddTo(in MemoryStatistics sum)
     {
         lock (_lock)
         {
-            return new MemoryStatistics(
-                sum.Entries + _entries.Count,
-                sum.Tombstones + _statistics.Tombstones,
-                sum.Bytes + _statistics.Bytes,
-                sum.Hits + _statistics.Hits,
-                sum.Misses + _statistics.Misses,
-                sum.EvictedForSize + _statistics.EvictedForSize,
-                sum.Expired + _statistics.Expired);
+            return _counters.AddTo(sum, _store.Count);
         }
     }
 
-    public LookupOutcome Read(ReadOnlySpan<byte> key, Span<byte> destination, bool renew, long now, out EntryInfo info, out int valueLength)
+    public LookupOutcome Read(
+        ulong keyHash, ReadOnlySpan<byte> key, Span<byte> destination, bool renew, long now, out EntryInfo info, out int valueLength)
     {
+        uint pinned;
+        int offset;
+        LookupOutcome outcome;
         lock (_lock)
         {
-            if (!TryFindLocked(key, now, out var node))
-            {
-                _statistics = _statistics with { Misses = _statistics.Misses + 1 };
-                info = default;
-                valueLength = 0;
-                return LookupOutcome.Miss;
-            }
-
-            var entry = node.Value;
-            info = entry.Info;
-            if (renew && !entry.Info.IsTombstone)
-            {
-                entry.Info = entry.Info with { LastAccess = Math.Max(now, entry.Info.LastAccess) };
-                _byRecency.Remove(node);
-                _byRecency.AddFirst(node);
-            }
-
-            valueLength = entry.Value.Length;
-            if (entry.Info.IsTombstone)
-            {
-                _statistics = _statistics with { Misses = _statistics.Misses + 1 };
-                return LookupOutcome.Tombstone;
-            }
-
-            if (!entry.Value.AsSpan().TryCopyTo(destination))
-            {
-                return LookupOutcome.TooSmall;
-            }
-
-            _statistics = _statistics with { Hits = _statistics.Hits + 1 };
-            return LookupOutcome.Hit;
+            outcome = ReadLocked(keyHash, key, destination, renew, now, out info, out valueLength, out pinned, out offset);
         }
+
+        if (pinned != 0)
+        {
+            LargeEntries.CopyTo(_memory, _memory.PageOf(pinned), offset, destination[..valueLength]);
+            Unpin(pinned);
+        }
+
+        return outcome;
     }
 
-    public ApplyOutcome Apply(ReadOnlySpan<byte> key, in EntryInfo info, in ReadOnlySequence<byte> value, long now, out EntryVersion held)
+    /// <summary>False if there is no room now: make some, and call again.</summary>
+    public bool TryApply(
+        ulong keyHash, ReadOnlySpan<byte> key, Slot slot, in EntryInfo info, in ReadOnlySequence<byte> value, long now,
+        out ApplyOutcome outcome, out EntryVersion held)
     {
         lock (_lock)
         {
-            var found = TryFindLocked(key, now, out var node);
-            if (found && node!.Value.Info.Version >= info.Version)
+            if (IsSupersededLocked(keyHash, key, info.Version, now, out var handle, out outcome, out held))
             {
-                held = node.Value.Info.Version;
-                return held == info.Version ? ApplyOutcome.Applied : ApplyOutcome.Older;
-            }
-
-            if (key.Length + value.Length + OverheadBytes > sizeLimit)
-            {
-                held = found ? node!.Value.Info.Version : default;
-                return ApplyOutcome.TooLarge;
-            }
-
-            if (found)
-            {
-                DropLocked(node!);
-            }
-
-            AddLocked(new Entry(key.ToArray(), info, value.ToArray()));
-            while (_statistics.Bytes > sizeLimit)
-            {
-                DropLocked(_byRecency.Last!);
-                _statistics = _statistics with { EvictedForSize = _statistics.EvictedForSize + 1 };
+                return true;
             }
 
             held = info.Version;
-            return ApplyOutcome.Applied;
+            return _store.TryPut(keyHash, key, slot, info, value, handle);
         }
     }
 
-    public bool Renew(ReadOnlySpan<byte> key, EntryVersion version, long lastAccess, long now)
+    /// <summary>True if that version, or a higher one, is held already: nothing is to be done.</summary>
+    public bool IsSuperseded(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version, long now, out ApplyOutcome outcome, out EntryVersion held)
     {
         lock (_lock)
         {
-            if (!TryFindLocked(key, now, out var node) || node.Value.Info.Version != version)
+            return IsSupersededLocked(keyHash, key, version, now, out _, out outcome, out held);
+        }
+    }
+
+    /// <summary>As <see cref="TryApply"/>, with an entry that stands in pages of its own. They are the shard's if the outcome is Applied under <paramref name="version"/> and <paramref name="linked"/>.</summary>
+    public bool TryApplyLarge(
+        ulong keyHash, ReadOnlySpan<byte> key, Slot slot, EntryVersion version, in PageChain chain, long now,
+        out ApplyOutcome outcome, out EntryVersion held, out bool linked)
+    {
+        lock (_lock)
+        {
+            linked = false;
+            if (IsSupersededLocked(keyHash, key, version, now, out _, out outcome, out held))
+            {
+                return true;
+            }
+
+            held = version;
+            linked = _store.TryLinkLarge(keyHash, key, slot, chain.Head, LargeEntries.CommittedBytes(_memory, chain.Head));
+            return linked;
+        }
+    }
+
+    public bool Renew(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version, long lastAccess, long now)
+    {
+        lock (_lock)
+        {
+            var handle = FindLiveLocked(keyHash, key, now);
+            if (handle == 0 || _memory.Header(handle).Version != version)
             {
                 return false;
             }
 
-            var info = node.Value.Info;
-            node.Value.Info = info with { LastAccess = Math.Max(lastAccess, info.LastAccess) };
+            _store.Use(handle, keyHash, lastAccess);
             return true;
         }
     }
 
-    public bool Forget(ReadOnlySpan<byte> key, EntryVersion version)
+    public bool Confirm(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version)
     {
         lock (_lock)
         {
-            if (!Lookup.TryGetValue(key, out var node) || node.Value.Info.Version != version)
+            ThrowIfClosedLocked();
+            var handle = _store.Find(keyHash, key);
+            if (handle == 0 || _memory.Header(handle).Version != version)
             {
                 return false;
             }
 
-            DropLocked(node);
+            _memory.Header(handle).Confirm();
             return true;
         }
     }
 
-    /// <summary>Shows the entries from hash <paramref name="fromHash"/> on, in the order of their hashes: they stay there whatever comes and goes.</summary>
-    public bool Visit(SlotSet slots, ref uint fromHash, IEntryVisitor visitor, long now)
+    public bool Forget(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version)
     {
         lock (_lock)
         {
-            var from = fromHash;
-            var rest = _byRecency.Where(entry => slots.Contains(entry.Slot) && entry.Hash >= from).OrderBy(entry => entry.Hash);
-            foreach (var entry in rest)
+            ThrowIfClosedLocked();
+            var handle = _store.Find(keyHash, key);
+            if (handle == 0 || _memory.Header(handle).Version != version)
             {
-                if (entry.Info.DueAt > now && !visitor.Visit(entry.Key, entry.Info, entry.Value))
+                return false;
+            }
+
+            _store.Remove(handle);
+            return true;
+        }
+    }
+
+    /// <summary>
+    /// Shows what stands from <paramref name="position"/> of <paramref name="baseBucket"/> on; false where the visitor has no more room, and
+    /// then they are those of the entry that it refused.
+    /// </summary>
+    public bool Visit(SlotSet slots, ref int baseBucket, ref ulong position, IEntryVisitor visitor, long now)
+    {
+        var found = new List<(ulong Position, uint Handle)>();
+        while (baseBucket < _store.Index.BaseBuckets)
+        {
+            uint pinned;
+            EntryInfo info;
+            lock (_lock)
+            {
+                ThrowIfClosedLocked();
+                if (!VisitLocked(slots, ref baseBucket, ref position, visitor, now, found, out pinned, out info))
                 {
-                    fromHash = entry.Hash;
                     return false;
                 }
             }
 
-            return true;
+            if (pinned == 0)
+            {
+                continue;
+            }
+
+            if (!ShowPinned(pinned, info, visitor))
+            {
+                return false;
+            }
+
+            Advance(ref baseBucket, ref position, position + 1);
         }
+
+        return true;
     }
 
-    public void Sweep(long now)
+    /// <summary>Removes some of what is expired in one page; true if there may be more of it.</summary>
+    public bool SweepPage(int page, long now)
     {
         lock (_lock)
         {
-            var node = _byRecency.First;
-            while (node is not null)
+            ref var info = ref _memory.Info(page);
+            if (_isClosed || info.Shard != Number || info.State is not (PageState.Slab or PageState.LargeHead) || info.EarliestDue > now)
             {
-                var next = node.Next;
-                ExpireIfDueLocked(node, now);
-                node = next;
+                return false;
+            }
+
+            return info.State == PageState.Slab ? SweepSlabLocked(page, now) : SweepLargeLocked(_memory.HandleOf(page, 0), now);
+        }
+    }
+
+    /// <summary>Empties one sparse page; true if there may be more of them.</summary>
+    public bool TryCompact()
+    {
+        lock (_lock)
+        {
+            return !_isClosed && _store.TryCompact();
+        }
+    }
+
+    /// <summary>Gives a page to the pool, and evicts for it what must go; false if there is nothing.</summary>
+    public bool TryGivePage()
+    {
+        lock (_lock)
+        {
+            ThrowIfClosedLocked();
+            return _store.TryGivePage();
+        }
+    }
+
+    /// <summary>Removes up to <paramref name="most"/> entries, whichever; how many.</summary>
+    public int RemoveSome(int most)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosedLocked();
+            return _store.RemoveSome(most);
+        }
+    }
+
+    public int Count
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _store.Count;
             }
         }
     }
 
-    public void Clear()
+    /// <summary>From now on every operation throws, and none is under way: the memory may go.</summary>
+    public void Close()
     {
         lock (_lock)
         {
-            while (_byRecency.First is { } node)
-            {
-                DropLocked(node);
-            }
+            _isClosed = true;
         }
     }
 
-    private Dictionary<byte[], LinkedListNode<Entry>>.AlternateLookup<ReadOnlySpan<byte>> Lookup =>
-        _entries.GetAlternateLookup<ReadOnlySpan<byte>>();
-
-    private bool TryFindLocked(ReadOnlySpan<byte> key, long now, [NotNullWhen(true)] out LinkedListNode<Entry>? node) =>
-        Lookup.TryGetValue(key, out node) && !ExpireIfDueLocked(node, now);
-
-    private bool ExpireIfDueLocked(LinkedListNode<Entry> node, long now)
+    private static void Advance(ref int baseBucket, ref ulong position, ulong next)
     {
-        if (node.Value.Info.DueAt > now)
+        (baseBucket, position) = next > uint.MaxValue ? (baseBucket + 1, 0) : (baseBucket, next);
+    }
+
+    private LookupOutcome ReadLocked(
+        ulong keyHash, ReadOnlySpan<byte> key, Span<byte> destination, bool renew, long now,
+        out EntryInfo info, out int valueLength, out uint pinned, out int offset)
+    {
+        (info, valueLength, pinned, offset) = (default, 0, 0, 0);
+        var handle = FindLiveLocked(keyHash, key, now);
+        if (handle == 0)
+        {
+            _counters.Misses++;
+            return LookupOutcome.Miss;
+        }
+
+        ref var header = ref _memory.Header(handle);
+        if (header.IsTombstone)
+        {
+            _counters.Misses++;
+            info = _store.InfoOf(handle);
+            return LookupOutcome.Tombstone;
+        }
+
+        valueLength = header.ValueLength;
+        offset = header.ValueOffset;
+        var fits = valueLength <= destination.Length;
+        if (fits && _store.IsLarge(handle))
+        {
+            PinLocked(handle);
+            pinned = handle;
+        }
+        else if (fits)
+        {
+            _memory.Chunk(handle).Slice(offset, valueLength).CopyTo(destination);
+        }
+
+        // As it was before this use: whoever tells others of uses goes by that.
+        info = _store.InfoOf(handle);
+        if (renew)
+        {
+            _store.Use(handle, keyHash, now);
+        }
+
+        _counters.Hits += fits ? 1 : 0;
+        return fits ? LookupOutcome.Hit : LookupOutcome.TooSmall;
+    }
+
+    private bool IsSupersededLocked(
+        ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version, long now, out uint handle, out ApplyOutcome outcome, out EntryVersion held)
+    {
+        handle = FindLiveLocked(keyHash, key, now);
+        held = handle == 0 ? default : _memory.Header(handle).Version;
+        outcome = handle != 0 && held > version ? ApplyOutcome.Older : ApplyOutcome.Applied;
+        return handle != 0 && held >= version;
+    }
+
+    /// <summary>The entry, unless it is expired: then it goes.</summary>
+    private uint FindLiveLocked(ulong keyHash, ReadOnlySpan<byte> key, long now)
+    {
+        ThrowIfClosedLocked();
+        var handle = _store.Find(keyHash, key);
+        return handle != 0 && ExpireIfDueLocked(handle, now) ? 0 : handle;
+    }
+
+    private bool ExpireIfDueLocked(uint handle, long now)
+    {
+        if (!_store.IsDue(handle, now))
         {
             return false;
         }
 
-        DropLocked(node);
-        _statistics = _statistics with { Expired = _statistics.Expired + 1 };
+        _counters.Expired++;
+        _store.Remove(handle);
         return true;
     }
 
-    private void AddLocked(Entry entry)
+    /// <summary>Looks through a few buckets; ends early, with the entry pinned, at a large one.</summary>
+    private bool VisitLocked(
+        SlotSet slots, ref int baseBucket, ref ulong position, IEntryVisitor visitor, long now,
+        List<(ulong Position, uint Handle)> found, out uint pinned, out EntryInfo info)
     {
-        _entries.Add(entry.Key, _byRecency.AddFirst(entry));
-        CountLocked(entry, 1);
-    }
-
-    private void DropLocked(LinkedListNode<Entry> node)
-    {
-        _entries.Remove(node.Value.Key);
-        _byRecency.Remove(node);
-        CountLocked(node.Value, -1);
-    }
-
-    private void CountLocked(Entry entry, int sign)
-    {
-        Interlocked.Add(ref slotCounts[entry.Slot.Number], sign);
-        _statistics = _statistics with
+        (pinned, info) = (0, default);
+        for (var i = 0; i < VisitBatch && baseBucket < _store.Index.BaseBuckets; i++)
         {
-            Bytes = _statistics.Bytes + (sign * (long)(entry.Key.Length + entry.Value.Length + OverheadBytes)),
-            Tombstones = _statistics.Tombstones + (entry.Info.IsTombstone ? sign : 0),
-        };
-    }
+            var bucket = _store.Index.BucketAt(baseBucket, (uint)position, out var end);
+            FindInBucketLocked(bucket, slots, position, now, found);
+            foreach (var (at, handle) in found)
+            {
+                position = at;
+                info = _store.InfoOf(handle);
+                if (_store.IsLarge(handle))
+                {
+                    PinLocked(handle);
+                    pinned = handle;
+                    return true;
+                }
 
-    private sealed class Entry(byte[] key, EntryInfo info, byte[] value)
-    {
-        public byte[] Key { get; } = key;
+                var value = _memory.Chunk(handle).Slice(_memory.Header(handle).ValueOffset, _memory.Header(handle).ValueLength);
+                if (!visitor.Visit(_store.Index.KeyOf(handle), info, new StoredValue(value)))
+                {
+                    return false;
+                }
+            }
 
-        public Slot Slot { get; } = Slot.Of(key);
-
-        public uint Hash { get; } = (uint)KeyComparer.Instance.GetHashCode(key);
-
-        public byte[] Value { get; } = value;
-
-        public EntryInfo Info { get; set; } = info;
-    }
-
-    private sealed class KeyComparer : IEqualityComparer<byte[]>, IAlternateEqualityComparer<ReadOnlySpan<byte>, byte[]>
-    {
-        public static readonly KeyComparer Instance = new();
-
-        public bool Equals(byte[]? x, byte[]? y) => x.AsSpan().SequenceEqual(y);
-
-        public bool Equals(ReadOnlySpan<byte> alternate, byte[] other) => alternate.SequenceEqual(other);
-
-        public int GetHashCode(byte[] key) => GetHashCode(key.AsSpan());
-
-        public int GetHashCode(ReadOnlySpan<byte> alternate)
-        {
-            var hash = new HashCode();
-            hash.AddBytes(alternate);
-            return hash.ToHashCode();
+            Advance(ref baseBucket, ref position, end);
         }
 
-        public byte[] Create(ReadOnlySpan<byte> alternate) => alternate.ToArray();
+        return true;
     }
+
+    /// <summary>A bucket's entries of the slots from the position on, in the order of their positions.</summary>
+    private void FindInBucketLocked(int bucket, SlotSet slots, ulong position, long now, List<(ulong Position, uint Handle)> found)
+    {
+        found.Clear();
+        Span<uint> handles = stackalloc uint[Bucket.Capacity];
+        var reader = _store.Index.Read(bucket);
+        while (reader.Next(slots, handles, out var count))
+        {
+            foreach (var handle in handles[..count])
+            {
+                var at = (ulong)KeyIndex.PositionOf(_store.Index.HashOf(handle));
+                if (at >= position && slots.Contains(_memory.Header(handle).Slot) && !_store.IsDue(handle, now))
+                {
+                    found.Add((at, handle));
+                }
+            }
+        }
+
+        found.Sort(static (left, right) => left.Position.CompareTo(right.Position));
+    }
+
+    private bool ShowPinned(uint handle, in EntryInfo info, IEntryVisitor visitor)
+    {
+        try
+        {
+            ref var header = ref _memory.Header(handle);
+            var value = new StoredValue(_memory, _memory.PageOf(handle), header.ValueOffset, header.ValueLength);
+            return visitor.Visit(_store.Index.KeyOf(handle), info, value);
+        }
+        finally
+        {
+            Unpin(handle);
+        }
+    }
+
+    /// <summary>The entry's pages stay, whatever becomes of the entry or the tier, until <see cref="Unpin"/>.</summary>
+    private void PinLocked(uint handle)
+    {
+        var added = false;
+        _memory.Handle.DangerousAddRef(ref added);
+        _memory.Info(_memory.PageOf(handle)).Previous++;
+    }
+
+    private void Unpin(uint handle)
+    {
+        var head = _memory.PageOf(handle);
+        lock (_lock)
+        {
+            ref var info = ref _memory.Info(head);
+            info.Previous--;
+            if (info.Previous == 0 && info.IsLeaving)
+            {
+                _store.FreeLarge(head);
+            }
+        }
+
+        _memory.Handle.DangerousRelease();
+    }
+
+    private bool SweepSlabLocked(int page, long now)
+    {
+        ref var info = ref _memory.Info(page);
+        var earliest = long.MaxValue;
+        var removed = 0;
+        for (var index = 0; index < info.FirstUnused; index++)
+        {
+            var handle = _memory.HandleOf(page, index);
+            ref var header = ref _memory.Header(handle);
+            if (header.IsFree || !header.Expires)
+            {
+                continue;
+            }
+
+            if (!ExpireIfDueLocked(handle, now))
+            {
+                earliest = Math.Min(earliest, _store.InfoOf(handle).DueAt);
+                continue;
+            }
+
+            if (info.State != PageState.Slab)
+            {
+                // That was the last one, and the page has gone to the pool.
+                return false;
+            }
+
+            if (++removed == SweepBatch)
+            {
+                return true;
+            }
+        }
+
+        info.EarliestDue = earliest;
+        return false;
+    }
+
+    private bool SweepLargeLocked(uint handle, long now)
+    {
+        ref var info = ref _memory.Info(_memory.PageOf(handle));
+        if (!info.IsLeaving && !ExpireIfDueLocked(handle, now))
+        {
+            info.EarliestDue = _store.InfoOf(handle).DueAt;
+        }
+
+        return false;
+    }
+
+    private void ThrowIfClosedLocked() => ObjectDisposedException.ThrowIf(_isClosed, typeof(MemoryTier));
 }

@@ -12,7 +12,7 @@ internal sealed class EntryBatch(int maximumBytes, long now) : IEntryVisitor
 
     public IReadOnlyList<EntryRecord> Entries => _entries;
 
-    public bool Visit(ReadOnlySpan<byte> key, in EntryInfo info, ReadOnlySpan<byte> value)
+    public bool Visit(ReadOnlySpan<byte> key, in EntryInfo info, StoredValue value)
     {
         if (_entries.Count > 0 && _bytes + key.Length + value.Length > maximumBytes)
         {

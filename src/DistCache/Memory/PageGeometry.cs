@@ -1,0 +1,64 @@
+using System.Numerics;
+
+namespace DistCache.Memory;
+
+/// <summary>
+/// How a tier's memory is cut: regions of up to 64 MiB, in them pages, in them chunks. A chunk's handle is 32 bits: page number, then
+/// the chunk's index in its page; 0 is none, since page 0 holds only the first region's page infos.
+/// </summary>
+internal sealed class PageGeometry
+{
+    /// <summary>The smallest chunk: an entry's header alone.</summary>
+    public const int MinimumChunkBytes = EntryHeader.Bytes;
+
+    /// <summary>The largest budget: that many bytes of address space can be told apart with 32 bits and chunks of 32 bytes.</summary>
+    public const long MaximumBudget = (1L << 32) * MinimumChunkBytes;
+
+    private const int MaximumRegionBytes = 64 << 20;
+    private const int LargestPageShift = 16;
+    private const int SmallestPageShift = 13;
+
+    public PageGeometry(long budget)
+    {
+        // An eighth of the pages may be half empty (a page a class and shard) and the rest must still be worth having.
+        var wanted = budget >= 64 << 20 ? LargestPageShift : budget >= 16 << 20 ? 14 : SmallestPageShift;
+        PageShift = Math.Max(wanted, BitOperations.Log2((uint)SystemMemory.GranuleBytes));
+        ChunkBits = PageShift - BitOperations.Log2(MinimumChunkBytes);
+        var regionBytes = (int)Math.Min(MaximumRegionBytes, BitOperations.RoundUpToPowerOf2((ulong)budget));
+        RegionShift = BitOperations.Log2((uint)regionBytes) - PageShift;
+        UsesHugeBlocks = SystemMemory.HasHugeBlocks && PageShift == LargestPageShift && budget >= 256 << 20;
+        // Twice the budget in addresses: pages of large entries are committed in part only. Never more than handles can tell apart.
+        var pages = Math.Min(1L << (32 - ChunkBits), 2 * (budget >> PageShift) + (4L << RegionShift));
+        MaximumRegions = (int)(pages >> RegionShift);
+    }
+
+    /// <summary>log2 of the bytes of a page.</summary>
+    public int PageShift { get; }
+
+    public int PageBytes => 1 << PageShift;
+
+    /// <summary>The bits of a handle that tell the chunks of a page apart.</summary>
+    public int ChunkBits { get; }
+
+    /// <summary>log2 of the pages of a region.</summary>
+    public int RegionShift { get; }
+
+    public int PagesPerRegion => 1 << RegionShift;
+
+    public nuint RegionBytes => (nuint)1 << (RegionShift + PageShift);
+
+    public int MaximumRegions { get; }
+
+    public bool UsesHugeBlocks { get; }
+
+    public int PagesPerHugeBlock => SystemMemory.HugeBlockBytes >> PageShift;
+
+    /// <summary>At a region's start stand 2 bytes a page (its chunks' size), then its <see cref="PageInfo"/>s.</summary>
+    public int RegionHeaderBytes => RoundToGranule((sizeof(ushort) + PageInfoBytes) << RegionShift);
+
+    public int RegionHeaderPages => (RegionHeaderBytes + PageBytes - 1) >> PageShift;
+
+    public const int PageInfoBytes = 32;
+
+    public static int RoundToGranule(int bytes) => (bytes + SystemMemory.GranuleBytes - 1) & -SystemMemory.GranuleBytes;
+}

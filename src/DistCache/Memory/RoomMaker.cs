@@ -1,0 +1,54 @@
+namespace DistCache.Memory;
+
+/// <summary>
+/// Has room made when the budget is used up: the shard that holds most gives, then the others. Holds no lock while it asks. Where
+/// nothing can be given, all of it is in the hands of large values that are just being written or read: those end soon.
+/// </summary>
+internal struct RoomMaker(TierMemory memory)
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
+    private SpinWait _spin;
+    private long _startedWaiting;
+
+    public void Make()
+    {
+        if (TryMake())
+        {
+            return;
+        }
+
+        _startedWaiting = _startedWaiting == 0 ? Environment.TickCount64 : _startedWaiting;
+        if (Environment.TickCount64 - _startedWaiting > Patience.TotalMilliseconds)
+        {
+            throw new InsufficientMemoryException(
+                $"The memory tier found no room within {Patience.TotalSeconds} s: {memory.Pool.ChargedBytes} of {memory.SizeLimit} bytes are in use.");
+        }
+
+        _spin.SpinOnce();
+    }
+
+    private readonly bool TryMake()
+    {
+        var richest = memory.Shards[0];
+        foreach (var shard in memory.Shards)
+        {
+            richest = shard.HeldBytes > richest.HeldBytes ? shard : richest;
+        }
+
+        if (richest.TryGivePage())
+        {
+            return true;
+        }
+
+        foreach (var shard in memory.Shards)
+        {
+            if (shard.TryGivePage())
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}

@@ -1,0 +1,112 @@
+using System.ComponentModel;
+using System.Runtime.InteropServices;
+
+namespace DistCache.Memory;
+
+/// <summary>
+/// Memory straight from the operating system. Reserved memory costs address space only. Everything that fails because the system has
+/// no more is a result; everything that cannot fail but does is an exception.
+/// </summary>
+/// <remarks>
+/// Linux commits by touching: pages come at the first write and go with MADV_DONTNEED. A block of 2 MiB may be asked for as one huge
+/// page; the advice is taken back as soon as the block is there, since the kernel would otherwise fill the holes that
+/// <see cref="Decommit"/> makes and grow our resident set behind our back. macOS gives pages back by mapping fresh ones over them,
+/// Windows by MEM_DECOMMIT.
+/// </remarks>
+internal static unsafe partial class SystemMemory
+{
+    /// <summary>The size, and alignment, of a huge page.</summary>
+    public const int HugeBlockBytes = 2 << 20;
+
+    private const int ProtectionReadWrite = 0x3;
+    private const int MapPrivate = 0x02;
+    private const int MapFixed = 0x10;
+    private const int AdviseDontNeed = 4;
+    private const int AdviseHugePage = 14;
+    private const int AdviseNoHugePage = 15;
+    private const uint MemCommit = 0x1000;
+    private const uint MemReserve = 0x2000;
+    private const uint MemDecommit = 0x4000;
+    private const uint MemRelease = 0x8000;
+    private const uint PageReadWrite = 0x04;
+
+    /// <summary>The granule in which memory is committed.</summary>
+    public static int GranuleBytes => Environment.SystemPageSize;
+
+    public static bool HasHugeBlocks => OperatingSystem.IsLinux();
+
+    private static int MapAnonymous => OperatingSystem.IsLinux() ? 0x20 : 0x1000;
+
+    private static int MapNoReserve => OperatingSystem.IsLinux() ? 0x4000 : 0x40;
+
+    /// <summary>Address space of <paramref name="bytes"/>, of which nothing is committed; 0 if there is none.</summary>
+    public static nint Reserve(nuint bytes)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            return VirtualAlloc(0, bytes, MemReserve, PageReadWrite);
+        }
+
+        var address = Map(0, bytes, ProtectionReadWrite, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
+        if (address == -1)
+        {
+            return 0;
+        }
+
+        if (OperatingSystem.IsLinux())
+        {
+            // Fails where the kernel knows no huge pages, and then there is nothing to advise against.
+            _ = Advise(address, bytes, AdviseNoHugePage);
+        }
+
+        return address;
+    }
+
+    /// <summary>Makes reserved memory usable; false if the system has no more.</summary>
+    public static bool TryCommit(nint address, nuint bytes) =>
+        !OperatingSystem.IsWindows() || VirtualAlloc(address, bytes, MemCommit, PageReadWrite) != 0;
+
+    /// <summary>Commits one block of <see cref="HugeBlockBytes"/>, as a huge page if the system has one to spare.</summary>
+    public static void CommitHugeBlock(nint address)
+    {
+        if (Advise(address, HugeBlockBytes, AdviseHugePage) != 0)
+        {
+            return;
+        }
+
+        *(byte*)address = 0;
+        _ = Advise(address, HugeBlockBytes, AdviseNoHugePage);
+    }
+
+    /// <summary>Gives the memory back, and keeps the addresses.</summary>
+    public static void Decommit(nint address, nuint bytes)
+    {
+        var done = OperatingSystem.IsWindows()
+            ? VirtualFree(address, bytes, MemDecommit) != 0
+            : OperatingSystem.IsLinux()
+                ? Advise(address, bytes, AdviseDontNeed) == 0
+                : Map(address, bytes, ProtectionReadWrite, MapPrivate | MapAnonymous | MapNoReserve | MapFixed, -1, 0) == address;
+        if (!done)
+        {
+            throw new Win32Exception(Marshal.GetLastPInvokeError(), $"Giving back {bytes} bytes of memory failed.");
+        }
+    }
+
+    public static bool Release(nint address, nuint bytes) =>
+        OperatingSystem.IsWindows() ? VirtualFree(address, 0, MemRelease) != 0 : Unmap(address, bytes) == 0;
+
+    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    private static partial nint Map(nint address, nuint length, int protection, int flags, int file, nint offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
+    private static partial int Unmap(nint address, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
+    private static partial int Advise(nint address, nuint length, int advice);
+
+    [LibraryImport("kernel32", SetLastError = true)]
+    private static partial nint VirtualAlloc(nint address, nuint size, uint type, uint protection);
+
+    [LibraryImport("kernel32", SetLastError = true)]
+    private static partial int VirtualFree(nint address, nuint size, uint type);
+}

@@ -1,0 +1,137 @@
+using System.Numerics;
+using DistCache.Entries;
+
+namespace DistCache.Memory;
+
+/// <summary>What a test or a simulation may set; production leaves all of it alone.</summary>
+/// <param name="Shards">A power of two up to 64; 0 chooses.</param>
+/// <param name="EntryLimit">Holds at most so many entries, spread evenly over the shards; 0 for no limit.</param>
+/// <param name="HashSeed">Makes the hash of keys repeat; null draws a secret.</param>
+internal readonly record struct TierTuning(int Shards = 0, int EntryLimit = 0, ulong? HashSeed = null);
+
+/// <summary>What the shards of one tier share. Made at the first write.</summary>
+internal sealed class TierMemory : IDisposable
+{
+    /// <summary>Tombstones take at most this part, 1 / n, of the budget.</summary>
+    public const int TombstoneShare = 10;
+
+    private const int BaseBuckets = 64;
+    private const int LargestShardCount = 64;
+
+    /// <summary>A smaller share of the budget is not worth a lock of its own: each size class in use takes a page of each shard.</summary>
+    private const long SmallestShare = 32 << 20;
+
+    /// <summary>An estimate of a shard's objects on the managed heap: four list ends and two numbers a class, and itself.</summary>
+    private const int ShardBytes = 8 << 10;
+
+    /// <summary>For the objects of the tier besides.</summary>
+    private const int TierBytes = 8 << 10;
+
+    public TierMemory(long sizeLimit, Eviction eviction, TierTuning tuning)
+    {
+        SizeLimit = sizeLimit;
+        var geometry = new PageGeometry(sizeLimit);
+        var shardCount = tuning.Shards > 0 ? tuning.Shards : ShardsFor(sizeLimit);
+        ShardCount = shardCount;
+        FixedBytes = TierBytes + (Slot.Count * sizeof(int)) + (geometry.MaximumRegions * sizeof(long)) + (shardCount * ShardBytes);
+        Pool = new PagePool(new PageMemory(geometry), sizeLimit, FixedBytes);
+        Classes = new SizeClasses(geometry.PageBytes);
+        Hash = new KeyHash(tuning.HashSeed);
+        Climber = new WindowClimber(shardCount);
+        // After everything else was given up: the headers of all regions, and an index page and its overflow for one entry.
+        MaximumEntryBytes = sizeLimit - FixedBytes - ((long)geometry.MaximumRegions * geometry.RegionHeaderBytes) - (2 * geometry.PageBytes);
+        Shards = new Shard[shardCount];
+        for (var i = 0; i < shardCount; i++)
+        {
+            // Evenly on the logarithmic scale: so their doublings are spread evenly too.
+            var baseBuckets = (int)(BaseBuckets * Math.Pow(2, (double)i / shardCount));
+            var entryLimit = (tuning.EntryLimit / shardCount) + (i < tuning.EntryLimit % shardCount ? 1 : 0);
+            Shards[i] = new Shard(this, i, baseBuckets, tuning.EntryLimit == 0 ? int.MaxValue : Math.Max(1, entryLimit), eviction);
+        }
+    }
+
+    public long SizeLimit { get; }
+
+    /// <summary>What counts towards the budget from the start.</summary>
+    public long FixedBytes { get; }
+
+    /// <summary>Header, key and value of the largest entry that fits if everything else goes.</summary>
+    public long MaximumEntryBytes { get; }
+
+    public PagePool Pool { get; }
+
+    public SizeClasses Classes { get; }
+
+    public KeyHash Hash { get; }
+
+    public WindowClimber Climber { get; }
+
+    public Shard[] Shards { get; }
+
+    public int ShardCount { get; }
+
+    /// <summary>A shard that holds less than this, three quarters of the mean, takes from the others when the budget is used up.</summary>
+    public long FairBytes => (Pool.ChargedBytes - FixedBytes) / ShardCount * 3 / 4;
+
+    /// <summary>Entries by slot, over all shards; changed with <see cref="Interlocked"/>.</summary>
+    public int[] SlotCounts { get; } = new int[Slot.Count];
+
+    public Shard ShardOf(ulong keyHash) => Shards[HashBits.Shard(keyHash, Shards.Length)];
+
+    public void Dispose()
+    {
+        foreach (var shard in Shards)
+        {
+            shard.Close();
+        }
+
+        Pool.Dispose();
+    }
+
+    /// <summary>Until <see cref="LetGo"/> the memory stays mapped, also if the tier is disposed.</summary>
+    public void Hold()
+    {
+        var added = false;
+        Pool.Memory.Handle.DangerousAddRef(ref added);
+    }
+
+    public bool TryHold()
+    {
+        try
+        {
+            Hold();
+            return true;
+        }
+        catch (ObjectDisposedException)
+        {
+            return false;
+        }
+    }
+
+    public void LetGo() => Pool.Memory.Handle.DangerousRelease();
+
+    /// <summary>The others are the headers of their regions.</summary>
+    public bool IsEntryPage(int page) =>
+        (page & (Pool.Memory.Geometry.PagesPerRegion - 1)) >= Pool.Memory.Geometry.RegionHeaderPages;
+
+    /// <summary>A glance without a lock: whoever believes it looks again under the shard's.</summary>
+    public bool MayBeDue(int page, long now, out int shard)
+    {
+        shard = 0;
+        if (!IsEntryPage(page))
+        {
+            return false;
+        }
+
+        ref var info = ref Pool.Memory.Info(page);
+        shard = info.Shard;
+        return info.State is PageState.Slab or PageState.LargeHead && info.EarliestDue <= now;
+    }
+
+    private static int ShardsFor(long sizeLimit)
+    {
+        var byCores = (int)BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount * 4);
+        var byBudget = 1 << BitOperations.Log2((ulong)Math.Max(1, sizeLimit / SmallestShare));
+        return Math.Min(Math.Min(byCores, byBudget), LargestShardCount);
+    }
+}
