@@ -66,6 +66,9 @@ internal static partial class Log
     [LoggerMessage(302, LogLevel.Debug, "{Count} entries that other nodes own are safe with all of their owners and were let go.")]
     public static partial void EntriesReleased(ILogger logger, int count);
 
+    [LoggerMessage(303, LogLevel.Debug, "{Slots} slots differed from those of {Member}; what it lacked was sent.")]
+    public static partial void SlotsCompared(ILogger logger, NodeIdentity member, int slots);
+
     // Memory
 
 

@@ -29,6 +29,9 @@ internal static class Metrics
     /// <summary>Entries that came in by takeover.</summary>
     public static readonly Counter<long> TransferredEntries = Meter.CreateCounter<long>("distcache.replication.transferred", "{entry}");
 
+    /// <summary>Entries whose versions were told to another owner by anti-entropy.</summary>
+    public static readonly Counter<long> ComparedEntries = Meter.CreateCounter<long>("distcache.replication.compared", "{entry}");
+
     public static KeyValuePair<string, object?> Reason(string reason) => new("reason", reason);
 
     // Wire

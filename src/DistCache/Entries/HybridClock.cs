@@ -10,7 +10,8 @@ internal sealed class HybridClock(TimeProvider time)
     /// <summary>The most that a foreign clock may be ahead of ours.</summary>
     public static readonly TimeSpan MaximumLead = TimeSpan.FromHours(24);
 
-    private const int CounterBits = 16;
+    /// <summary>The lowest bits count within a millisecond.</summary>
+    public const int CounterBits = 16;
 
     private ulong _last;
 

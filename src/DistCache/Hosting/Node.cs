@@ -37,7 +37,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         _memory = new MemoryTier(_options.Memory.SizeLimit, _options.Memory.Eviction, time, _logger);
         var clock = new HybridClock(time);
         _transport = new WireTransport(new WireSettings(_options.Cluster.Name), () => Identity, clock, this, time, _logger);
-        _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, _options.Replication, _logger);
+        _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, Random.Shared, _options.Replication, _logger);
         Cache = new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options);
         Cluster = new DistCacheCluster(_replicator.Ownership);
     }

@@ -588,6 +588,7 @@ internal sealed class EntryStore
     {
         ref var header = ref _memory.Header(handle);
         Interlocked.Add(ref _tier.SlotCounts[header.Slot.Number], sign);
+        Interlocked.Add(ref _tier.SlotDigests[header.Slot.Number], sign * (long)EntryDigest.Of(_index.KeyOf(handle), header.Version));
         _counters.PayloadBytes += sign * (long)(header.KeyLength + header.ValueLength);
         if (header.IsTombstone)
         {

@@ -187,6 +187,9 @@ internal sealed class MemoryTier : IDisposable
         return held;
     }
 
+    /// <summary>The sum of <see cref="EntryDigest"/> over what is held of the slot: equal where two nodes hold the same versions of the same keys.</summary>
+    public long DigestOf(Slot slot) => _memory is { } memory ? Volatile.Read(ref memory.SlotDigests[slot.Number]) : 0;
+
     /// <summary>
     /// Shows the visitor what is held of <paramref name="slots"/> from <paramref name="cursor"/> on, tombstones too, until the visitor
     /// has no more room; true at the end. Entries that stay throughout are seen once; those that come or go meanwhile perhaps, and those

@@ -11,6 +11,7 @@ internal sealed class TierCheck
     private readonly TierMemory _tier;
     private readonly PageMemory _memory;
     private readonly int[] _slotCounts = new int[Slot.Count];
+    private readonly long[] _slotDigests = new long[Slot.Count];
 
     private TierCheck(TierMemory tier)
     {
@@ -28,6 +29,7 @@ internal sealed class TierCheck
         }
 
         Require(check._slotCounts.AsSpan().SequenceEqual(tier.SlotCounts), "The counts by slot are not those of the entries.");
+        Require(check._slotDigests.AsSpan().SequenceEqual(tier.SlotDigests), "The digests by slot are not those of the entries.");
     }
 
     private void VerifyShard(Shard shard)
@@ -43,7 +45,7 @@ internal sealed class TierCheck
             Require(!header.IsFree && header.Segment == segment && store.Lists.SizeClassOf(handle) == sizeClass, "An entry stands in the wrong list.");
             Require(header.IsTombstone == (segment == Segment.Tombstones), "A tombstone is among the values, or a value among them.");
             Require(store.InfoOf(handle).DueAt >= _memory.Info(_memory.PageOf(handle)).EarliestDue, "A page says that nothing in it is due so soon.");
-            CountEntry(handle, sizeClass, counted);
+            CountEntry(handle, sizeClass, counted, store.Index);
         });
         var indexed = new HashSet<uint>();
         store.Index.Verify(handle => Require(indexed.Add(handle), "The index names an entry twice."));
@@ -55,10 +57,11 @@ internal sealed class TierCheck
         VerifyPages(shard, listed);
     }
 
-    private void CountEntry(uint handle, int sizeClass, ShardCounters counted)
+    private void CountEntry(uint handle, int sizeClass, ShardCounters counted, KeyIndex index)
     {
         ref var header = ref _memory.Header(handle);
         _slotCounts[header.Slot.Number]++;
+        _slotDigests[header.Slot.Number] += (long)EntryDigest.Of(index.KeyOf(handle), header.Version);
         counted.PayloadBytes += header.KeyLength + header.ValueLength;
         counted.Tombstones += header.IsTombstone ? 1 : 0;
         counted.TombstoneBytes += !header.IsTombstone ? 0

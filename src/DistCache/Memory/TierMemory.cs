@@ -33,7 +33,7 @@ internal sealed class TierMemory : IDisposable
         var geometry = new PageGeometry(sizeLimit);
         var shardCount = tuning.Shards > 0 ? tuning.Shards : ShardsFor(sizeLimit);
         ShardCount = shardCount;
-        FixedBytes = TierBytes + (Slot.Count * sizeof(int)) + (geometry.MaximumRegions * sizeof(long)) + (shardCount * ShardBytes);
+        FixedBytes = TierBytes + (Slot.Count * (sizeof(int) + sizeof(long))) + (geometry.MaximumRegions * sizeof(long)) + (shardCount * ShardBytes);
         Pool = new PagePool(new PageMemory(geometry), sizeLimit, FixedBytes);
         Classes = new SizeClasses(geometry.PageBytes);
         Hash = new KeyHash(tuning.HashSeed);
@@ -75,6 +75,9 @@ internal sealed class TierMemory : IDisposable
 
     /// <summary>Entries by slot, over all shards; changed with <see cref="Interlocked"/>.</summary>
     public int[] SlotCounts { get; } = new int[Slot.Count];
+
+    /// <summary>By slot, the sum of <see cref="EntryDigest"/> over its entries; changed with <see cref="Interlocked"/>.</summary>
+    public long[] SlotDigests { get; } = new long[Slot.Count];
 
     public Shard ShardOf(ulong keyHash) => Shards[HashBits.Shard(keyHash, Shards.Length)];
 

@@ -37,3 +37,12 @@ internal sealed record CompareRequest(IReadOnlyList<HeldVersion> Held, ulong Tab
 /// whole under the same table: then its word releases nothing.
 /// </summary>
 internal sealed record CompareReply(bool IsOwner, IReadOnlyList<int> Lacking) : PeerReply;
+
+/// <summary>Asks a co-owner which of these slots differ from what the sender holds of them. <paramref name="Digests"/> has one for each slot, in order.</summary>
+internal sealed record DigestRequest(SlotSet Slots, IReadOnlyList<long> Digests, ulong TableHash) : PeerRequest
+{
+    public override Lane Lane => Lane.Bulk;
+}
+
+/// <summary>The slots whose digest is another at the sender; none, and <paramref name="IsSameTable"/> false, if it works by another table.</summary>
+internal sealed record DigestReply(bool IsSameTable, SlotSet Differing) : PeerReply;

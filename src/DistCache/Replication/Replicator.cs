@@ -12,10 +12,19 @@ internal sealed class Replicator
     private readonly Renewals _renewals;
     private readonly Takeover _takeover;
     private readonly Transfer _transfer;
+    private readonly Offer _offer;
     private readonly Release _release;
+    private readonly AntiEntropy _antiEntropy;
 
     public Replicator(
-        MembershipView view, MemoryTier memory, IPeerTransport transport, HybridClock clock, TimeProvider time, ReplicationOptions options, ILogger logger)
+        MembershipView view,
+        MemoryTier memory,
+        IPeerTransport transport,
+        HybridClock clock,
+        TimeProvider time,
+        Random random,
+        ReplicationOptions options,
+        ILogger logger)
     {
         Ownership = new Ownership(view, options.ReplicaCount, logger);
         Calls = new PeerCalls(transport, time);
@@ -24,7 +33,9 @@ internal sealed class Replicator
         Writes = new WritePath(Ownership, memory, Calls, clock, time, options);
         _transfer = new Transfer(memory, Writes, Calls, time, options);
         _takeover = new Takeover(Ownership, memory, Calls, _transfer, time, options, logger);
-        _release = new Release(Ownership, memory, Calls, time, options, logger);
+        _offer = new Offer(memory, Calls, time, options);
+        _release = new Release(Ownership, memory, _offer, time, logger);
+        _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, time, random, options, logger);
     }
 
     public Ownership Ownership { get; }
@@ -42,12 +53,14 @@ internal sealed class Replicator
     {
         _takeover.Start();
         _release.Start();
+        _antiEntropy.Start();
     }
 
     public void Stop()
     {
         _takeover.Stop();
         _release.Stop();
+        _antiEntropy.Stop();
     }
 
     /// <summary>Answers a request about entries; null for one that is about something else.</summary>
@@ -59,7 +72,8 @@ internal sealed class Replicator
         TouchRequest touch => new(_renewals.Handle(touch)),
         HoldingsRequest holdings => new(_takeover.Handle(holdings)),
         TransferRequest transfer => new(_transfer.Handle(transfer)),
-        CompareRequest compare => new(_release.Handle(compare)),
+        CompareRequest compare => new(_offer.Handle(compare, Ownership.Current)),
+        DigestRequest digest => new(_antiEntropy.Handle(digest)),
         _ => null,
     };
 }

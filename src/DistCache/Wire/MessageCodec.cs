@@ -46,6 +46,9 @@ internal static class MessageCodec
             case CompareRequest compare:
                 TakeoverCodec.Write(writer, id, clock, compare);
                 break;
+            case DigestRequest digest:
+                TakeoverCodec.Write(writer, id, clock, digest);
+                break;
             default:
                 throw new ArgumentException($"{request.GetType().Name} has no form on the wire.", nameof(request));
         }
@@ -86,6 +89,9 @@ internal static class MessageCodec
             case CompareReply compare:
                 TakeoverCodec.Write(writer, id, clock, compare);
                 break;
+            case DigestReply digest:
+                TakeoverCodec.Write(writer, id, clock, digest);
+                break;
             case PeerFault fault:
                 ControlCodec.Write(writer, id, clock, fault);
                 break;
@@ -108,6 +114,7 @@ internal static class MessageCodec
         MessageKind.Holdings => TakeoverCodec.ReadHoldings(head, ref reader),
         MessageKind.Transfer => TakeoverCodec.ReadTransfer(head, ref reader),
         MessageKind.Compare => TakeoverCodec.ReadCompare(head, ref reader),
+        MessageKind.Digest => TakeoverCodec.ReadDigest(head, ref reader),
         _ => null,
     };
 
@@ -130,6 +137,7 @@ internal static class MessageCodec
         MessageKind.HoldingsReply => TakeoverCodec.ReadHoldingsReply(head, ref reader),
         MessageKind.TransferReply => TakeoverCodec.ReadTransferReply(isOwned ? message : message.ToArray()),
         MessageKind.CompareReply => TakeoverCodec.ReadCompareReply(head, ref reader),
+        MessageKind.DigestReply => TakeoverCodec.ReadDigestReply(head, ref reader),
         _ => null,
     };
 
@@ -146,6 +154,7 @@ internal static class MessageCodec
         HoldingsRequest => MessageKind.HoldingsReply,
         TransferRequest => MessageKind.TransferReply,
         CompareRequest => MessageKind.CompareReply,
+        DigestRequest => MessageKind.DigestReply,
         _ => throw new ArgumentException($"{request.GetType().Name} has no form on the wire.", nameof(request)),
     };
 

@@ -49,6 +49,8 @@ internal enum MessageKind : uint
     TransferReply = 51,
     Compare = 52,
     CompareReply = 53,
+    Digest = 54,
+    DigestReply = 55,
 }
 
 internal static class MessageKindExtensions

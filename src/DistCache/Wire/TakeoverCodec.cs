@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using DistCache.Entries;
 using DistCache.Peers;
 
@@ -132,6 +133,58 @@ internal static class TakeoverCodec
 
         reader.Finish(extra);
         return new CompareReply(isOwner, lacking);
+    }
+
+    /// <summary>[slots, digests: 8 bytes each, little end first, table]</summary>
+    public static void Write(in MessagePackWriter writer, uint id, ulong clock, DigestRequest request)
+    {
+        new MessageHead(MessageKind.Digest, id, clock, 3).Write(writer);
+        Write(writer, request.Slots);
+        var digests = new byte[request.Digests.Count * sizeof(long)];
+        for (var i = 0; i < request.Digests.Count; i++)
+        {
+            BinaryPrimitives.WriteInt64LittleEndian(digests.AsSpan(i * sizeof(long)), request.Digests[i]);
+        }
+
+        writer.WriteBinary(digests);
+        writer.Write(request.TableHash);
+    }
+
+    public static DigestRequest ReadDigest(MessageHead head, ref MessagePackReader reader)
+    {
+        var extra = head.FieldsAfter(3);
+        var slots = ReadSlots(ref reader);
+        var bytes = reader.ReadBinary(Slot.Count * sizeof(long)).Span;
+        var digests = new long[slots.Count];
+        if (bytes.Length != digests.Length * sizeof(long))
+        {
+            throw RefusalException.Malformed($"{bytes.Length} bytes of digests for {digests.Length} slots, where {sizeof(long)} each are expected.");
+        }
+
+        for (var i = 0; i < digests.Length; i++)
+        {
+            digests[i] = BinaryPrimitives.ReadInt64LittleEndian(bytes[(i * sizeof(long))..]);
+        }
+
+        var request = new DigestRequest(slots, digests, reader.ReadUInt64());
+        reader.Finish(extra);
+        return request;
+    }
+
+    /// <summary>[is same table, differing slots]</summary>
+    public static void Write(in MessagePackWriter writer, uint id, ulong clock, DigestReply reply)
+    {
+        new MessageHead(MessageKind.DigestReply, id, clock, 2).Write(writer);
+        writer.Write(reply.IsSameTable);
+        Write(writer, reply.Differing);
+    }
+
+    public static DigestReply ReadDigestReply(MessageHead head, ref MessagePackReader reader)
+    {
+        var extra = head.FieldsAfter(2);
+        var reply = new DigestReply(reader.ReadBoolean(), ReadSlots(ref reader));
+        reader.Finish(extra);
+        return reply;
     }
 
     private static void Write(in MessagePackWriter writer, SlotSet slots)

@@ -36,6 +36,7 @@ internal static class SampleMessages
         yield return new HoldingsRequest(Table);
         yield return new TransferRequest(Slots(), 0xFFFF_FFFF_FFFF, 1 << 20);
         yield return new CompareRequest([new HeldVersion(Bytes("a"), Version), new HeldVersion(default, default)], Table);
+        yield return new DigestRequest(Slots(), [long.MinValue, .. Enumerable.Repeat(7L, Slots().Count - 1)], Table);
     }
 
     public static IEnumerable<PeerReply> Replies()
@@ -52,6 +53,7 @@ internal static class SampleMessages
         yield return new HoldingsReply(Table, Slots());
         yield return new TransferReply([Entry, Entry with { Value = default, Flags = EntryFlags.Tombstone }], 99, IsEnd: true);
         yield return new CompareReply(IsOwner: true, [0, 1, 70_000]);
+        yield return new DigestReply(IsSameTable: true, Slots());
     }
 
     public static ReadOnlyMemory<byte> Bytes(string text) => System.Text.Encoding.UTF8.GetBytes(text);

@@ -1,0 +1,189 @@
+using DistCache.Diagnostics;
+using DistCache.Entries;
+using DistCache.Membership;
+using DistCache.Memory;
+using DistCache.Peers;
+using Microsoft.Extensions.Logging;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// Brings what the owners of a slot hold back together, whatever made it differ: a copy that did not arrive, a stand-in's that came
+/// home late, a crash between two copies. Every <see cref="Interval"/> each owner, for each other owner:
+/// <list type="number">
+/// <item>sends the digests of the slots that both own, and learns which differ;</item>
+/// <item>offers what it holds of those, from the version up to which both agreed the last time;</item>
+/// <item>notes the version up to which they agree now.</item>
+/// </list>
+/// What is older than an agreement was there on both sides and can only have been evicted since, or dropped as a tombstone: it is no
+/// difference, so two full nodes that evict differently stay quiet. Versions younger than <see cref="MinimumAge"/> are left out, since
+/// they are on their way.
+/// </summary>
+internal sealed class AntiEntropy(
+    Ownership ownership, MemoryTier memory, PeerCalls calls, Offer offer, TimeProvider time, Random random, ReplicationOptions options, ILogger logger)
+{
+    public static readonly TimeSpan Interval = TimeSpan.FromSeconds(30);
+
+    public static readonly TimeSpan MinimumAge = TimeSpan.FromSeconds(5);
+
+    /// <summary>Between two batches of keys, which are at most 256 KiB: so it stays below 1 MiB a second.</summary>
+    private static readonly TimeSpan BatchPause = TimeSpan.FromMilliseconds(300);
+
+    private readonly Dictionary<NodeIdentity, Dictionary<Slot, ulong>> _agreedClocks = [];
+    private readonly CancellationTokenSource _stopping = new();
+
+    public void Start() => _ = RunAsync();
+
+    public void Stop() => _stopping.Cancel();
+
+    /// <summary>Says which slots differ here.</summary>
+    public DigestReply Handle(DigestRequest request)
+    {
+        var differing = new SlotSet();
+        if (request.TableHash != ownership.Current.Table.Hash)
+        {
+            return new DigestReply(IsSameTable: false, differing);
+        }
+
+        var i = 0;
+        foreach (var slot in request.Slots)
+        {
+            if (i < request.Digests.Count && memory.DigestOf(slot) != request.Digests[i++])
+            {
+                differing.Add(slot);
+            }
+        }
+
+        return new DigestReply(IsSameTable: true, differing);
+    }
+
+    private async Task RunAsync()
+    {
+        try
+        {
+            // Nodes that start together do not all compare at the same moment.
+            await Task.Delay(Interval * random.NextDouble(), time, CancellationToken.None).ConfigureAwait(false);
+            using var timer = new PeriodicTimer(Interval, time);
+            do
+            {
+                await CompareWithAllAsync(ownership.Current).ConfigureAwait(false);
+            }
+            while (await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false));
+        }
+        catch (OperationCanceledException)
+        {
+            // The node stops.
+        }
+    }
+
+    private async ValueTask CompareWithAllAsync(Routing routing)
+    {
+        if (routing.SelfIndex < 0 || !routing.Import.IsComplete)
+        {
+            return;
+        }
+
+        foreach (var (index, slots) in SharedSlots(routing))
+        {
+            _stopping.Token.ThrowIfCancellationRequested();
+            var owner = routing[index];
+            if (ReferenceEquals(ownership.Current.Table, routing.Table) && calls.IsUsable(owner))
+            {
+                await CompareAsync(owner, slots, routing).ConfigureAwait(false);
+            }
+        }
+
+        foreach (var gone in _agreedClocks.Keys.Where(identity => !routing.Knows(identity)).ToList())
+        {
+            _agreedClocks.Remove(gone);
+        }
+    }
+
+    private async ValueTask CompareAsync(Member owner, SlotSet slots, Routing routing)
+    {
+        var upTo = (ulong)Math.Max(0, (time.GetUtcNow() - MinimumAge).ToUnixTimeMilliseconds()) << HybridClock.CounterBits;
+        List<long> digests = [];
+        foreach (var slot in slots)
+        {
+            digests.Add(memory.DigestOf(slot));
+        }
+
+        var request = new DigestRequest(slots, digests, routing.Table.Hash);
+        var reply = await calls.SendAsync(owner, request, routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
+        if (reply is not DigestReply { IsSameTable: true, Differing: { } differing }
+            || !await RepairAsync(owner, differing, upTo, routing).ConfigureAwait(false))
+        {
+            return;
+        }
+
+        var agreed = AgreedWith(owner);
+        foreach (var slot in slots)
+        {
+            agreed[slot] = upTo;
+        }
+    }
+
+    /// <summary>Offers what both sides may not agree on; false if it did not come to an end.</summary>
+    private async ValueTask<bool> RepairAsync(Member owner, SlotSet differing, ulong upTo, Routing routing)
+    {
+        var agreed = AgreedWith(owner);
+        var cursor = default(TierCursor);
+        for (var isEnd = differing.IsEmpty; !isEnd;)
+        {
+            var batch = new VersionBatch((slot, version) => version.Clock <= upTo && version.Clock > agreed.GetValueOrDefault(slot));
+            isEnd = memory.Visit(differing, ref cursor, batch);
+            if (batch.Entries.Count == 0)
+            {
+                continue;
+            }
+
+            var held = 0;
+            await offer.MakeAsync(owner, batch.Entries, routing, held: _ => Interlocked.Increment(ref held), _stopping.Token).ConfigureAwait(false);
+            Metrics.ComparedEntries.Add(batch.Entries.Count);
+            if (held == 0)
+            {
+                return false;
+            }
+
+            if (!isEnd)
+            {
+                await Task.Delay(BatchPause, time, CancellationToken.None).ConfigureAwait(false);
+            }
+        }
+
+        if (!differing.IsEmpty)
+        {
+            Log.SlotsCompared(logger, owner.Record.Identity, differing.Count);
+        }
+
+        return true;
+    }
+
+    private Dictionary<Slot, ulong> AgreedWith(Member owner) =>
+        _agreedClocks.TryGetValue(owner.Record.Identity, out var agreed) ? agreed : _agreedClocks[owner.Record.Identity] = [];
+
+    /// <summary>By other owner, the slots that both own.</summary>
+    private static Dictionary<ushort, SlotSet> SharedSlots(Routing routing)
+    {
+        var shared = new Dictionary<ushort, SlotSet>();
+        for (var number = 0; number < Slot.Count; number++)
+        {
+            var slot = new Slot(number);
+            var owners = routing.Table.Owners(slot);
+            if (!owners.Contains((ushort)routing.SelfIndex))
+            {
+                continue;
+            }
+
+            foreach (var owner in owners)
+            {
+                if (owner != routing.SelfIndex)
+                {
+                    (shared.TryGetValue(owner, out var slots) ? slots : shared[owner] = new SlotSet()).Add(slot);
+                }
+            }
+        }
+
+        return shared;
+    }
+}

@@ -1,0 +1,93 @@
+using System.Buffers;
+using DistCache.Entries;
+using DistCache.Membership;
+using DistCache.Memory;
+using DistCache.Peers;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// Makes sure that another owner has what this node holds: tells it keys and versions, and sends the entries that it lacks. Both
+/// <see cref="Release"/> and <see cref="AntiEntropy"/> do this; an offer made twice changes nothing.
+/// </summary>
+internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider time, ReplicationOptions options)
+{
+    private const int FirstRentBytes = 4_096;
+
+    /// <summary>Says what this node, as an owner, lacks of what another one holds.</summary>
+    public CompareReply Handle(CompareRequest request, Routing routing)
+    {
+        if (request.TableHash != routing.Table.Hash)
+        {
+            return new CompareReply(IsOwner: false, []);
+        }
+
+        List<int> lacking = [];
+        for (var i = 0; i < request.Held.Count; i++)
+        {
+            var (key, version) = request.Held[i];
+            if (routing.StandingOf(Slot.Of(key.Span)) == Standing.Holder)
+            {
+                return new CompareReply(IsOwner: false, []);
+            }
+
+            if (memory.Read(key.Span, [], renew: false, out var info, out _) == LookupOutcome.Miss || info.Version < version)
+            {
+                lacking.Add(i);
+            }
+        }
+
+        return new CompareReply(IsOwner: true, lacking);
+    }
+
+    /// <summary>Offers entries to one owner; calls <paramref name="held"/> with the position of each that it holds afterwards, in this version or a later one.</summary>
+    public async Task MakeAsync(Member owner, IReadOnlyList<HeldVersion> entries, Routing routing, Action<int> held, CancellationToken cancellationToken)
+    {
+        var compare = new CompareRequest(entries, routing.Table.Hash);
+        var reply = await calls.SendAsync(owner, compare, routing, options.Timeout, cancellationToken).ConfigureAwait(false);
+        if (reply is not CompareReply { IsOwner: true } answer)
+        {
+            return;
+        }
+
+        var lacking = answer.Lacking.ToHashSet();
+        await Task.WhenAll(entries.Select(async (entry, position) =>
+        {
+            if (!lacking.Contains(position) || await SendAsync(owner, entry, routing, cancellationToken).ConfigureAwait(false))
+            {
+                held(position);
+            }
+        })).ConfigureAwait(false);
+    }
+
+    /// <summary>True if the owner has it now; false also if it is not held here under that version any more.</summary>
+    private async ValueTask<bool> SendAsync(Member owner, HeldVersion entry, Routing routing, CancellationToken cancellationToken)
+    {
+        var buffer = ArrayPool<byte>.Shared.Rent(FirstRentBytes);
+        try
+        {
+            var outcome = memory.Read(entry.Key.Span, buffer, renew: false, out var info, out var length);
+            while (outcome == LookupOutcome.TooSmall)
+            {
+                ArrayPool<byte>.Shared.Return(buffer);
+                buffer = ArrayPool<byte>.Shared.Rent(length);
+                outcome = memory.Read(entry.Key.Span, buffer, renew: false, out info, out length);
+            }
+
+            if (outcome == LookupOutcome.Miss || info.Version != entry.Version)
+            {
+                return false;
+            }
+
+            var remaining = info.ToRemaining(time.GetUtcNow().ToUnixTimeMilliseconds());
+            var record = new EntryRecord(entry.Key, info.Version, remaining, info.Flags, buffer.AsMemory(0, length));
+            var request = new ReplicateRequest(record, routing.Table.Hash, StandIn: false);
+            return await calls.SendAsync(owner, request, routing, options.Timeout, cancellationToken).ConfigureAwait(false)
+                is ReplicateReply { Outcome: ReplicateOutcome.Applied or ReplicateOutcome.Older };
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+using System.Text;
+using DistCache.Entries;
+using DistCache.Peers;
+using DistCache.Replication;
+
+namespace DistCache.Tests.Replication;
+
+public sealed class AntiEntropyTests
+{
+    private static readonly TimeSpan TwoRounds = 2 * AntiEntropy.Interval;
+
+    [Test]
+    public void Digest_IsTheSameInAnyOrder_AndGoesBackWithWhatGoes()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (a, b) = (cluster.Nodes[0].Memory, cluster.Nodes[1].Memory);
+        var keys = Enumerable.Range(0, 50).Select(i => Encoding.UTF8.GetBytes($"{{tag}}{i}")).ToArray();
+        var slot = Slot.Of(keys[0]);
+        foreach (var key in keys)
+        {
+            Apply(cluster.Nodes[0], key, 10, 1);
+        }
+
+        foreach (var key in keys.Reverse())
+        {
+            Apply(cluster.Nodes[1], key, 9, 0);
+            Apply(cluster.Nodes[1], key, 10, 1);
+        }
+
+        Assert.That(a.DigestOf(slot), Is.EqualTo(b.DigestOf(slot)).And.Not.Zero);
+        foreach (var key in keys)
+        {
+            a.Forget(key, new EntryVersion(10, 1));
+        }
+
+        Assert.That(a.DigestOf(slot), Is.Zero);
+    }
+
+    [TestCase(0)]
+    [TestCase(1)]
+    public void ACopyThatIsMissing_OnEitherSide_IsSentWithinTwoRounds(int holder)
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = Encoding.UTF8.GetBytes("key");
+        Apply(cluster.Nodes[holder], key, Old(cluster), 7);
+        cluster.Time.Advance(TwoRounds);
+        Assert.That(cluster.Nodes.Select(node => node.Held(key)), Is.All.EqualTo(new byte[] { 7 }));
+    }
+
+    [Test]
+    public void ADifferentVersion_IsSettledByTheHigherOne()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = Encoding.UTF8.GetBytes("key");
+        Apply(cluster.Nodes[0], key, Old(cluster), 1);
+        Apply(cluster.Nodes[1], key, Old(cluster) + 1, 2);
+        cluster.Time.Advance(TwoRounds);
+        Assert.That(cluster.Nodes.Select(node => node.Held(key)), Is.All.EqualTo(new byte[] { 2 }));
+    }
+
+    [Test]
+    public void WhatOneSideEvicted_IsNoDifference_AndCausesNoTraffic()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = Encoding.UTF8.GetBytes("key");
+        var version = Old(cluster);
+        Apply(cluster.Nodes[0], key, version, 1);
+        Apply(cluster.Nodes[1], key, version, 1);
+        cluster.Time.Advance(TwoRounds);
+        Assert.That(cluster.Nodes[1].Memory.Forget(key, new EntryVersion(version, 1)), Is.True);
+        cluster.Delivered.Clear();
+
+        cluster.Time.Advance(10 * AntiEntropy.Interval);
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(cluster.Nodes[1].Held(key), Is.Null);
+            Assert.That(cluster.Delivered.Select(delivery => delivery.Request), Is.All.InstanceOf<DigestRequest>());
+            Assert.That(cluster.Delivered, Is.Not.Empty);
+        });
+    }
+
+    [Test]
+    public void EqualOwners_ExchangeDigestsOnly()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        cluster.Delivered.Clear();
+        cluster.Time.Advance(AntiEntropy.Interval);
+        Assert.That(cluster.Delivered.Select(delivery => delivery.Request), Is.All.InstanceOf<DigestRequest>());
+        Assert.That(cluster.Delivered, Has.Count.EqualTo(6));
+    }
+
+    [Test]
+    public void AnotherTable_IsNotComparedWith()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var reply = (DigestReply)cluster.Nodes[0].Replicator.Handle(new DigestRequest(SlotSet.All(), new long[Slot.Count], 1))!.Value.Result;
+        Assert.Multiple(() =>
+        {
+            Assert.That(reply.IsSameTable, Is.False);
+            Assert.That(reply.Differing.IsEmpty, Is.True);
+        });
+    }
+
+    private static ulong Old(InMemoryCluster cluster) =>
+        (ulong)cluster.Time.GetUtcNow().AddSeconds(-6).ToUnixTimeMilliseconds() << HybridClock.CounterBits;
+
+    private static void Apply(InMemoryNode node, byte[] key, ulong clock, byte value) => node.Replicator.Writes.Apply(
+        new EntryRecord(key, new EntryVersion(clock, 1), RemainingTime.Unlimited, EntryFlags.None, new[] { value }), out _);
+}
