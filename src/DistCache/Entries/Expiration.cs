@@ -9,14 +9,17 @@ internal readonly record struct Expiration(long AbsoluteAt, long Window)
 {
     public const long Never = long.MaxValue;
 
+    /// <summary>The first millisecond of the year 10 000, which <see cref="DateTimeOffset"/> does not reach.</summary>
+    private const long EndOfCalendar = 253_402_300_800_000;
+
     public static readonly Expiration None = new(Never, 0);
 
     /// <summary>The first moment at which the entry is expired, if it was last used at <paramref name="lastAccess"/>.</summary>
     public long DueAt(long lastAccess) => Window == 0 ? AbsoluteAt : Math.Min(AbsoluteAt, AddSaturated(lastAccess, Window));
 
     /// <summary>
-    /// Reads a caller's options. A relative expiration wins over an absolute one; both are rounded up to a millisecond, and what
-    /// lies beyond the calendar saturates to <see cref="Never"/>.
+    /// Reads a caller's options. A relative expiration wins over an absolute one; the moment at which the entry ends is rounded up to
+    /// a millisecond, so that it is never early, and saturates to <see cref="Never"/> beyond the calendar.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The absolute expiration is not in the future.</exception>
     public static Expiration From(DistributedCacheEntryOptions options, DateTimeOffset now)
@@ -29,14 +32,16 @@ internal readonly record struct Expiration(long AbsoluteAt, long Window)
                 "The absolute expiration value must be in the future.");
         }
 
-        var nowMilliseconds = now.ToUnixTimeMilliseconds();
         var absoluteAt = options switch
         {
-            { AbsoluteExpirationRelativeToNow: { } relative } => AddSaturated(nowMilliseconds, CeilingMilliseconds(relative)),
-            { AbsoluteExpiration: { } absolute } => AddSaturated(nowMilliseconds, CeilingMilliseconds(absolute - now)),
+            { AbsoluteExpirationRelativeToNow: { } relative } =>
+                CeilingMilliseconds(AddSaturated((now - DateTimeOffset.UnixEpoch).Ticks, relative.Ticks)),
+            { AbsoluteExpiration: { } absolute } => CeilingMilliseconds((absolute - DateTimeOffset.UnixEpoch).Ticks),
             _ => Never,
         };
-        return new Expiration(absoluteAt, options.SlidingExpiration is { } window ? CeilingMilliseconds(window) : 0);
+        return new Expiration(
+            absoluteAt >= EndOfCalendar ? Never : absoluteAt,
+            options.SlidingExpiration is { } window ? CeilingMilliseconds(window.Ticks) : 0);
     }
 
     /// <summary>The form in which it travels: no clock of ours means anything to a peer, durations do.</summary>
@@ -47,11 +52,14 @@ internal readonly record struct Expiration(long AbsoluteAt, long Window)
 
     internal static long AddSaturated(long moment, long duration) => moment > Never - duration ? Never : moment + duration;
 
-    private static long CeilingMilliseconds(TimeSpan duration) =>
-        (duration.Ticks / TimeSpan.TicksPerMillisecond) + (duration.Ticks % TimeSpan.TicksPerMillisecond > 0 ? 1 : 0);
+    private static long CeilingMilliseconds(long ticks) =>
+        (ticks / TimeSpan.TicksPerMillisecond) + (ticks % TimeSpan.TicksPerMillisecond > 0 ? 1 : 0);
 }
 
-/// <summary>An expiration as it travels between nodes, in milliseconds that do not depend on anybody's clock.</summary>
+/// <summary>
+/// An expiration as it travels between nodes, in milliseconds that do not depend on anybody's clock. A negative one, which only a
+/// peer in error sends, counts as 0.
+/// </summary>
 /// <param name="Absolute">Until the absolute end; <see cref="Expiration.Never"/> for no bound.</param>
 /// <param name="Window">The sliding window; 0 for none.</param>
 /// <param name="Idle">Since the last use; 0 where there is no window.</param>
@@ -61,8 +69,8 @@ internal readonly record struct RemainingTime(long Absolute, long Window, long I
 
     /// <summary>The same expiration on the clock of the receiver, whose time is <paramref name="now"/>.</summary>
     public Expiration ToExpiration(long now) =>
-        new(Absolute == Expiration.Never ? Expiration.Never : Expiration.AddSaturated(now, Absolute), Window);
+        new(Absolute == Expiration.Never ? Expiration.Never : Expiration.AddSaturated(now, Math.Max(0, Absolute)), Math.Max(0, Window));
 
     /// <summary>The moment of the last use on the clock of the receiver.</summary>
-    public long ToLastAccess(long now) => now - Idle;
+    public long ToLastAccess(long now) => now - Math.Max(0, Idle);
 }

@@ -1,5 +1,5 @@
+using System.Buffers.Binary;
 using System.Numerics;
-using System.Runtime.InteropServices;
 
 namespace DistCache.Entries;
 
@@ -19,7 +19,11 @@ internal sealed class SlotSet
         }
 
         var set = new SlotSet();
-        bitmap.CopyTo(MemoryMarshal.AsBytes(set._words.AsSpan()));
+        for (var i = 0; i < set._words.Length; i++)
+        {
+            set._words[i] = BinaryPrimitives.ReadUInt64LittleEndian(bitmap[(i * sizeof(ulong))..]);
+        }
+
         return set;
     }
 
@@ -86,7 +90,14 @@ internal sealed class SlotSet
         return copy;
     }
 
-    public void CopyBitmapTo(Span<byte> bitmap) => MemoryMarshal.AsBytes(_words.AsSpan()).CopyTo(bitmap);
+    /// <summary>Writes the bitmap form, <see cref="ByteCount"/> bytes.</summary>
+    public void CopyBitmapTo(Span<byte> bitmap)
+    {
+        for (var i = 0; i < _words.Length; i++)
+        {
+            BinaryPrimitives.WriteUInt64LittleEndian(bitmap[(i * sizeof(ulong))..], _words[i]);
+        }
+    }
 
     public Enumerator GetEnumerator() => new(_words);
 

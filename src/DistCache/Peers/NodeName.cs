@@ -1,11 +1,13 @@
-using System.Text;
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Text.Unicode;
 using DistCache.Entries;
 
 namespace DistCache.Peers;
 
 /// <summary>
 /// The stable name of a node: the same after a restart, different from every other node's. It decides where the node stands on the
-/// ring. 1 to 255 bytes of UTF-8 without control characters.
+/// ring. 1 to 255 bytes of well-formed UTF-8 without control characters.
 /// </summary>
 internal readonly record struct NodeName : IComparable<NodeName>
 {
@@ -23,7 +25,14 @@ internal readonly record struct NodeName : IComparable<NodeName>
     public static bool TryParse(string? value, out NodeName name)
     {
         name = default;
-        if (string.IsNullOrEmpty(value) || Encoding.UTF8.GetByteCount(value) > MaximumBytes || value.AsSpan().ContainsAnyInRange('\0', '\x1F'))
+        if (string.IsNullOrEmpty(value) || value.Any(char.IsControl))
+        {
+            return false;
+        }
+
+        // Not only its length: an ill-formed name would reach a peer as another one.
+        Span<byte> utf8 = stackalloc byte[MaximumBytes];
+        if (Utf8.FromUtf16(value, utf8, out _, out _, replaceInvalidSequences: false) != OperationStatus.Done)
         {
             return false;
         }
@@ -41,7 +50,15 @@ internal readonly record struct NodeName : IComparable<NodeName>
 internal readonly record struct NodeIdentity(NodeName Name, long Incarnation)
 {
     /// <summary>What versions stamped by this life carry, to order two of the same clock.</summary>
-    public uint Origin => (uint)StableHash.Compute(BitConverter.GetBytes(Incarnation), StableHash.Compute(Name.ToString()));
+    public uint Origin
+    {
+        get
+        {
+            Span<byte> incarnation = stackalloc byte[sizeof(long)];
+            BinaryPrimitives.WriteInt64LittleEndian(incarnation, Incarnation);
+            return (uint)StableHash.Compute(incarnation, StableHash.Compute(Name.ToString()));
+        }
+    }
 
     public override string ToString() => $"{Name}#{Incarnation}";
 }

@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 
 namespace DistCache.Peers;
 
@@ -22,7 +24,7 @@ internal readonly record struct PeerAddress(string Host, int Port)
         var host = text![..colon];
         var bracketed = host.StartsWith('[') && host.EndsWith(']');
         host = bracketed ? host[1..^1] : host;
-        if (host.Length is 0 or > MaximumHostLength || (host.Contains(':') && !bracketed) || host.AsSpan().ContainsAny(" /\\?#@[]"))
+        if (host.Length is 0 or > MaximumHostLength || (bracketed ? !IsIPv6(host) : host.Contains(':')) || host.Any(IsNeverInAHost))
         {
             return false;
         }
@@ -37,4 +39,9 @@ internal readonly record struct PeerAddress(string Host, int Port)
 
     public override string ToString() =>
         Host?.Contains(':') == true ? string.Create(CultureInfo.InvariantCulture, $"[{Host}]:{Port}") : string.Create(CultureInfo.InvariantCulture, $"{Host}:{Port}");
+
+    private static bool IsIPv6(string host) => IPAddress.TryParse(host, out var address) && address.AddressFamily == AddressFamily.InterNetworkV6;
+
+    /// <summary>What shows that this is a URL, a list or a mistake. Letters beyond ASCII are left to the resolver.</summary>
+    private static bool IsNeverInAHost(char c) => char.IsWhiteSpace(c) || char.IsControl(c) || "/\\?#@[],;".Contains(c, StringComparison.Ordinal);
 }

@@ -148,9 +148,9 @@ internal sealed class SlotPlacement
             return FindClockwise(slot, owners, _zoneBound, inAnotherZone: true)!.Value;
         }
 
-        // Everybody who does not own the slot may be at the bound where nearly all nodes own every slot: then it yields.
+        // All who do not own the slot can be at the bound only where a sixth of the nodes own it already; no set of names that was
+        // tried did it. Then the bound yields: copies come first.
         return FindClockwise(slot, owners, _copyBound, inAnotherZone: false)
-            ?? FindClockwise(slot, owners, _zoneBound, inAnotherZone: false)
             ?? FindClockwise(slot, owners, int.MaxValue, inAnotherZone: false)!.Value;
     }
 
