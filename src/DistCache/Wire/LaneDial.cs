@@ -196,13 +196,13 @@ internal sealed class LaneDial : IDisposable
         EndedException ended => ended.Fault,
         RefusalException refusal => new PeerFault(FaultKind.Refused, $"{_address}: {refusal.Message}"),
         OperationCanceledException when _context.Closing.IsCancellationRequested => new PeerFault(FaultKind.Unreachable, "This node is closing."),
-        OperationCanceledException => new PeerFault(
+        OperationCanceledException when Lifetime.IsCancellationRequested => new PeerFault(
             FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
         HttpRequestException { InnerException: SocketException { SocketErrorCode: SocketError.ConnectionRefused } } =>
             new PeerFault(FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
         HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } http =>
             new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {http.InnerException?.Message ?? http.Message}."),
-        HttpRequestException or HttpIOException or IOException or HttpProtocolException => new PeerFault(
+        HttpRequestException or IOException or OperationCanceledException => new PeerFault(
             FaultKind.Refused, $"{_address} does not speak the protocol of a DistCache node: {exception.Message}"),
         _ => new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {exception.Message}"),
     };

@@ -35,6 +35,9 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
     /// <summary>This node's own address in the first connection with a peer; null before there was one.</summary>
     public IPAddress? LocalAddress => _context.LocalAddress;
 
+    /// <summary>Connections to the port that are open now, whoever they are from.</summary>
+    public int ServedConnections => _server?.Connections ?? 0;
+
     /// <summary>Opens the port, and gives the address with the port that is really bound.</summary>
     /// <exception cref="IOException">The port cannot be opened; the message names the address and the option.</exception>
     public async Task<PeerAddress> StartAsync(PeerAddress listen, CancellationToken cancellationToken)
