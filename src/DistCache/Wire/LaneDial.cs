@@ -114,15 +114,26 @@ internal sealed class LaneDial : IDisposable
 
         var body = await Response.Content.ReadAsStreamAsync(Lifetime.Token).ConfigureAwait(false);
         var reader = new FrameReader(body, WireLimits.HandshakeMessageBytes);
+        try
+        {
+            var peer = await GreetAsync(reader).ConfigureAwait(false);
+            Lifetime.CancelAfter(Timeout.InfiniteTimeSpan);
+            reader.MaximumMessageBytes = WireLimits.MessageBytes(_lane);
+            return new LaneConnection(_context, _address, _lane, peer, this, reader);
+        }
+        catch
+        {
+            reader.Dispose();
+            throw;
+        }
+    }
+
+    private async Task<NodeIdentity> GreetAsync(FrameReader reader)
+    {
         var hello = ControlCodec.ReadHello(await ReadAsync(reader).ConfigureAwait(false));
         CheckAnswer(hello);
         await ProveAsync(reader, hello).ConfigureAwait(false);
-
-        Lifetime.CancelAfter(Timeout.InfiniteTimeSpan);
-        reader.MaximumMessageBytes = _lane == Lane.Bulk
-            ? LaneLimits.ChunkBytes + WireLimits.ChunkOverheadBytes
-            : WireLimits.InlineMessageBytes;
-        return new LaneConnection(_context, _address, _lane, hello.Identity, this, reader);
+        return hello.Identity;
     }
 
     private void CheckAnswer(Hello hello)
@@ -195,7 +206,7 @@ internal sealed class LaneDial : IDisposable
     {
         EndedException ended => ended.Fault,
         RefusalException refusal => new PeerFault(FaultKind.Refused, $"{_address}: {refusal.Message}"),
-        OperationCanceledException when _context.Closing.IsCancellationRequested => new PeerFault(FaultKind.Unreachable, "This node is closing."),
+        OperationCanceledException when _context.Closing.IsCancellationRequested => PeerLane.Closing,
         OperationCanceledException when Lifetime.IsCancellationRequested => new PeerFault(
             FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
         HttpRequestException { InnerException: SocketException { SocketErrorCode: SocketError.ConnectionRefused } } =>

@@ -1,3 +1,5 @@
+using DistCache.Peers;
+
 namespace DistCache.Wire;
 
 /// <summary>Every bound of the wire in one place. docs/wire-protocol.md repeats those that a peer must keep.</summary>
@@ -59,4 +61,7 @@ internal static class WireLimits
 
     /// <summary>The same for replies, where the sender is a peer that we dialled ourselves.</summary>
     public const int ClientWindowBytes = 1 << 20;
+
+    /// <summary>The longest message on <paramref name="lane"/>; on the bulk lane longer ones go in chunks.</summary>
+    public static int MessageBytes(Lane lane) => lane == Lane.Bulk ? LaneLimits.ChunkBytes + ChunkOverheadBytes : InlineMessageBytes;
 }

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
+using DistCache.Diagnostics;
 using DistCache.Entries;
 using DistCache.Peers;
 using Microsoft.Extensions.Logging;
@@ -54,10 +55,14 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
 
     public ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        ObjectDisposedException.ThrowIf(_disposed != 0, this);
         if (cancellationToken.IsCancellationRequested)
         {
             return ValueTask.FromCanceled<PeerReply>(cancellationToken);
+        }
+
+        if (Volatile.Read(ref _disposed) != 0)
+        {
+            return ValueTask.FromResult<PeerReply>(PeerLane.Closing);
         }
 
         return LanesOf(to)[(int)request.Lane].SendAsync(request, ToDeadline(timeout), cancellationToken);
@@ -71,12 +76,12 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
             return;
         }
 
-        await _context.Closing.CancelAsync().ConfigureAwait(false);
         foreach (var lane in _peers.Values.SelectMany(lanes => lanes))
         {
             lane.Close();
         }
 
+        await _context.Closing.CancelAsync().ConfigureAwait(false);
         if (_server is not null)
         {
             await _server.DisposeAsync().ConfigureAwait(false);
@@ -122,5 +127,15 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
         ];
     }
 
-    private void RaiseBroken(PeerAddress address) => Broken?.Invoke(address);
+    private void RaiseBroken(PeerAddress address)
+    {
+        try
+        {
+            Broken?.Invoke(address);
+        }
+        catch (Exception exception)
+        {
+            Log.BrokenSubscriberFailed(_context.Logger, address, exception);
+        }
+    }
 }
