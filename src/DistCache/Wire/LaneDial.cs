@@ -209,14 +209,24 @@ internal sealed class LaneDial : IDisposable
         OperationCanceledException when _context.Closing.IsCancellationRequested => PeerLane.Closing,
         OperationCanceledException when Lifetime.IsCancellationRequested => new PeerFault(
             FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
-        HttpRequestException { InnerException: SocketException { SocketErrorCode: SocketError.ConnectionRefused } } =>
-            new PeerFault(FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
+        _ when IsRefusal(exception) => new PeerFault(FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
         HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } http =>
             new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {http.InnerException?.Message ?? http.Message}."),
         HttpRequestException or IOException or OperationCanceledException => new PeerFault(
             FaultKind.Refused, $"{_address} does not speak the protocol of a DistCache node: {exception.Message}"),
         _ => new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {exception.Message}"),
     };
+
+    /// <summary>The machine is there and says itself that nobody listens; also by a reset, as of a process that dies just then.</summary>
+    private static bool IsRefusal(Exception? exception)
+    {
+        while (exception is not null and not SocketException)
+        {
+            exception = exception.InnerException;
+        }
+
+        return exception is SocketException { SocketErrorCode: SocketError.ConnectionRefused or SocketError.ConnectionReset };
+    }
 
     private ReadOnlyMemory<byte> CreateFirstMessage()
     {
@@ -250,7 +260,6 @@ internal sealed class LaneDial : IDisposable
         try
         {
             await socket.ConnectAsync(_address.Host, _address.Port, cancellationToken).ConfigureAwait(false);
-            _context.LearnLocalAddress(socket.LocalEndPoint);
             return new NetworkStream(socket, ownsSocket: true);
         }
         catch

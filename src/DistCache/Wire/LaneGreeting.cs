@@ -1,4 +1,3 @@
-using System.Net;
 using System.Security.Cryptography;
 using Microsoft.AspNetCore.Http;
 
@@ -39,7 +38,6 @@ internal static class LaneGreeting
         }
 
         context.Check(dialler);
-        context.LearnLocalAddress(http.Connection.LocalIpAddress is { } local ? new IPEndPoint(local, 0) : null);
         var own = context.CreateHello(dialler.Lane, RandomNumberGenerator.GetBytes(Hello.NonceBytes));
         http.Response.ContentType = GrpcProtocol.ContentType;
         await WriteAsync(http, (in MessagePackWriter writer) => ControlCodec.Write(writer, own), cancellationToken).ConfigureAwait(false);

@@ -15,8 +15,8 @@ internal static class WireLimits
     public const int HandshakeMessageBytes = 64 << 10;
 
     /// <summary>
-    /// The longest message on the control and data lanes. A value of 64 KiB with its key needs 69 KiB; a full exchange of 256 members
-    /// with names, hosts and zones of full length needs 165 KiB. What is longer goes over the bulk lane.
+    /// The longest message on the control and data lanes. A value of 64 KiB with its key needs 69 KiB, a full exchange of 1 024 members
+    /// with ordinary names 120 KiB. What is longer goes over the bulk lane.
     /// </summary>
     public const int InlineMessageBytes = 256 << 10;
 

