@@ -98,4 +98,7 @@ internal static partial class Log
 
     [LoggerMessage(506, LogLevel.Error, "A request of kind {Kind} from {Peer} failed.")]
     public static partial void HandlerFailed(ILogger logger, uint kind, NodeIdentity peer, Exception exception);
+
+    [LoggerMessage(507, LogLevel.Error, "A subscriber failed when it was told that {Peer} cannot be reached.")]
+    public static partial void BrokenSubscriberFailed(ILogger logger, PeerAddress peer, Exception exception);
 }

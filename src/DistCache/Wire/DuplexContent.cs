@@ -12,7 +12,7 @@ internal sealed class DuplexContent : HttpContent
     private readonly TaskCompletionSource _complete = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<Stream> _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <param name="firstMessage">Asked when the connection stands, so that it may depend on its addresses.</param>
+    /// <param name="firstMessage">Asked when the connection stands.</param>
     public DuplexContent(Func<ReadOnlyMemory<byte>> firstMessage)
     {
         _firstMessage = firstMessage;
@@ -35,7 +35,9 @@ internal sealed class DuplexContent : HttpContent
         await stream.WriteAsync(_firstMessage(), cancellationToken).ConfigureAwait(false);
         await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
         _opened.TrySetResult(stream);
-        await _complete.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+
+        // Cancelled when the connection breaks: without an exception of ours the request fails with that of the connection, which says why.
+        await _complete.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     protected override bool TryComputeLength(out long length)

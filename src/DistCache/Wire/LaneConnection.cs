@@ -89,7 +89,7 @@ internal sealed class LaneConnection : IDisposable
     public Task WaitForRoomAsync(PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken) =>
         _pending.WaitForRoomAsync(request, timeout, cancellationToken);
 
-    public void Dispose() => Break(new PeerFault(FaultKind.Unreachable, "This node is closing."));
+    public void Dispose() => Break(PeerLane.Closing);
 
     private void EndUnsent(PendingRequest pending, AppendOutcome outcome)
     {
@@ -196,9 +196,9 @@ internal sealed class LaneConnection : IDisposable
 
     private void OnReply(MessageHead head, ref MessagePackReader reader, ReadOnlyMemory<byte> message, bool isOwned)
     {
-        if (_pending.Remove(head.Id) is not { } pending)
+        // A note that a newer peer sends, or a reply whose caller gave up.
+        if (!MessageCodec.IsReply(head.Kind) || _pending.Remove(head.Id) is not { } pending)
         {
-            // Its caller gave up, or it is a note that a newer peer sends.
             return;
         }
 

@@ -114,15 +114,26 @@ internal sealed class LaneDial : IDisposable
 
         var body = await Response.Content.ReadAsStreamAsync(Lifetime.Token).ConfigureAwait(false);
         var reader = new FrameReader(body, WireLimits.HandshakeMessageBytes);
+        try
+        {
+            var peer = await GreetAsync(reader).ConfigureAwait(false);
+            Lifetime.CancelAfter(Timeout.InfiniteTimeSpan);
+            reader.MaximumMessageBytes = WireLimits.MessageBytes(_lane);
+            return new LaneConnection(_context, _address, _lane, peer, this, reader);
+        }
+        catch
+        {
+            reader.Dispose();
+            throw;
+        }
+    }
+
+    private async Task<NodeIdentity> GreetAsync(FrameReader reader)
+    {
         var hello = ControlCodec.ReadHello(await ReadAsync(reader).ConfigureAwait(false));
         CheckAnswer(hello);
         await ProveAsync(reader, hello).ConfigureAwait(false);
-
-        Lifetime.CancelAfter(Timeout.InfiniteTimeSpan);
-        reader.MaximumMessageBytes = _lane == Lane.Bulk
-            ? LaneLimits.ChunkBytes + WireLimits.ChunkOverheadBytes
-            : WireLimits.InlineMessageBytes;
-        return new LaneConnection(_context, _address, _lane, hello.Identity, this, reader);
+        return hello.Identity;
     }
 
     private void CheckAnswer(Hello hello)
@@ -195,17 +206,27 @@ internal sealed class LaneDial : IDisposable
     {
         EndedException ended => ended.Fault,
         RefusalException refusal => new PeerFault(FaultKind.Refused, $"{_address}: {refusal.Message}"),
-        OperationCanceledException when _context.Closing.IsCancellationRequested => new PeerFault(FaultKind.Unreachable, "This node is closing."),
-        OperationCanceledException => new PeerFault(
+        OperationCanceledException when _context.Closing.IsCancellationRequested => PeerLane.Closing,
+        OperationCanceledException when Lifetime.IsCancellationRequested => new PeerFault(
             FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
-        HttpRequestException { InnerException: SocketException { SocketErrorCode: SocketError.ConnectionRefused } } =>
-            new PeerFault(FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
+        _ when IsRefusal(exception) => new PeerFault(FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
         HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } http =>
             new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {http.InnerException?.Message ?? http.Message}."),
-        HttpRequestException or HttpIOException or IOException or HttpProtocolException => new PeerFault(
+        HttpRequestException or IOException or OperationCanceledException => new PeerFault(
             FaultKind.Refused, $"{_address} does not speak the protocol of a DistCache node: {exception.Message}"),
         _ => new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {exception.Message}"),
     };
+
+    /// <summary>The machine is there and says itself that nobody listens; also by a reset, as of a process that dies just then.</summary>
+    private static bool IsRefusal(Exception? exception)
+    {
+        while (exception is not null and not SocketException)
+        {
+            exception = exception.InnerException;
+        }
+
+        return exception is SocketException { SocketErrorCode: SocketError.ConnectionRefused or SocketError.ConnectionReset };
+    }
 
     private ReadOnlyMemory<byte> CreateFirstMessage()
     {
@@ -239,7 +260,6 @@ internal sealed class LaneDial : IDisposable
         try
         {
             await socket.ConnectAsync(_address.Host, _address.Port, cancellationToken).ConfigureAwait(false);
-            _context.LearnLocalAddress(socket.LocalEndPoint);
             return new NetworkStream(socket, ownsSocket: true);
         }
         catch

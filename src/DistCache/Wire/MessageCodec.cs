@@ -141,6 +141,12 @@ internal static class MessageCodec
         _ => null,
     };
 
+    public static bool IsReply(MessageKind kind) => kind is
+        MessageKind.ReadReply or MessageKind.WriteReply or MessageKind.ReplicateReply or MessageKind.Done
+        or MessageKind.Fault or MessageKind.AskOnBulk
+        or MessageKind.ProbeReply or MessageKind.IndirectProbeReply or MessageKind.ExchangeReply
+        or MessageKind.HoldingsReply or MessageKind.TransferReply or MessageKind.CompareReply;
+
     /// <summary>The kind of reply that answers <paramref name="request"/>, if it is not a fault.</summary>
     public static MessageKind ReplyKindOf(PeerRequest request) => request switch
     {

@@ -9,6 +9,8 @@ namespace DistCache.Wire;
 /// </summary>
 internal sealed class PeerLane(WireContext context, PeerAddress address, Lane lane, PeerLane? bulk, Action<PeerAddress> broken)
 {
+    public static readonly PeerFault Closing = new(FaultKind.Unreachable, "This node is closing.");
+
     private static readonly TimeSpan SmallestBackOff = TimeSpan.FromMilliseconds(50);
 
     private static readonly TimeSpan LargestBackOff = TimeSpan.FromSeconds(1);
@@ -142,7 +144,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
 
             if (_closed)
             {
-                return Task.FromResult(new DialOutcome(null, new PeerFault(FaultKind.Unreachable, "This node is closing.")));
+                return Task.FromResult(new DialOutcome(null, Closing));
             }
 
             if (_dial is null)

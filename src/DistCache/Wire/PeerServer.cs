@@ -48,6 +48,9 @@ internal sealed class PeerServer : IAsyncDisposable
     /// <summary>Where it listens, with the port that the system chose if it was to choose one.</summary>
     public PeerAddress Address => new(_host, _listener?.IPEndPoint?.Port ?? 0);
 
+    /// <summary>Connections that are open now, whoever they are from.</summary>
+    public int Connections => Volatile.Read(ref _connections);
+
     /// <exception cref="IOException">The port cannot be opened; the message names the address and the option.</exception>
     public static async Task<PeerServer> StartAsync(WireContext context, PeerAddress listen, CancellationToken cancellationToken)
     {

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using DistCache.Diagnostics;
 using DistCache.Peers;
 using Microsoft.AspNetCore.Http;
@@ -11,8 +10,8 @@ namespace DistCache.Wire;
 /// </summary>
 internal sealed class ServedLane
 {
-    /// <summary>For the replies that are there when a lane ends.</summary>
-    private static readonly TimeSpan LastWriteTimeout = TimeSpan.FromSeconds(1);
+    /// <summary>For the replies to what a dialler had asked before it ended its side.</summary>
+    private static readonly TimeSpan LastRepliesTimeout = TimeSpan.FromSeconds(1);
 
     private readonly WireContext _context;
     private readonly HttpContext _http;
@@ -32,9 +31,7 @@ internal sealed class ServedLane
         _dialler = dialler;
         _writer = new BatchWriter(dialler.Lane, context.Clock);
         _lifetime = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, context.Closing.Token);
-        reader.MaximumMessageBytes = dialler.Lane == Lane.Bulk
-            ? LaneLimits.ChunkBytes + WireLimits.ChunkOverheadBytes
-            : WireLimits.InlineMessageBytes;
+        reader.MaximumMessageBytes = WireLimits.MessageBytes(dialler.Lane);
     }
 
     private bool IsOverLimit =>
@@ -46,7 +43,7 @@ internal sealed class ServedLane
         var (status, reason) = (GrpcStatus.Ok, "");
         try
         {
-            var dialler = await GreetInTimeAsync(context, http, reader).ConfigureAwait(false);
+            var dialler = await LaneGreeting.GreetAsync(context, http, reader).ConfigureAwait(false);
             await new ServedLane(context, http, reader, dialler).RunAsync().ConfigureAwait(false);
             if (context.Closing.IsCancellationRequested)
             {
@@ -72,68 +69,6 @@ internal sealed class ServedLane
         await PeerApplication.EndAsync(http, status, reason).ConfigureAwait(false);
     }
 
-    private static async Task<Hello> GreetInTimeAsync(WireContext context, HttpContext http, FrameReader reader)
-    {
-        using var deadline = new CancellationTokenSource(WireLimits.HandshakeTimeout, context.Time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, http.RequestAborted, context.Closing.Token);
-        try
-        {
-            return await GreetAsync(context, http, reader, either.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (deadline.IsCancellationRequested)
-        {
-            throw new RefusalException(
-                GrpcStatus.ResourceExhausted, "silent", $"No complete handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s.");
-        }
-    }
-
-    private static async Task<Hello> GreetAsync(
-        WireContext context, HttpContext http, FrameReader reader, CancellationToken cancellationToken)
-    {
-        var dialler = ControlCodec.ReadHello(await ReadAsync(reader, cancellationToken).ConfigureAwait(false));
-        if (context.OwnNonces.Meet(dialler.Nonce))
-        {
-            throw new RefusalException(GrpcStatus.FailedPrecondition, "self", "The dialler and the listener are one node.");
-        }
-
-        context.Check(dialler);
-        context.LearnLocalAddress(http.Connection.LocalIpAddress is { } local ? new System.Net.IPEndPoint(local, 0) : null);
-        var own = context.CreateHello(dialler.Lane, RandomNumberGenerator.GetBytes(Hello.NonceBytes));
-        http.Response.ContentType = GrpcProtocol.ContentType;
-        await WriteAsync(http, (in MessagePackWriter writer) => ControlCodec.Write(writer, own), cancellationToken).ConfigureAwait(false);
-        if (context.Settings.Secret is not { } secret)
-        {
-            return dialler;
-        }
-
-        var proof = ControlCodec.ReadProof(await ReadAsync(reader, cancellationToken).ConfigureAwait(false));
-        if (!CryptographicOperations.FixedTimeEquals(proof.Span, Proof.ByDialler(secret, dialler, own)))
-        {
-            throw new RefusalException(GrpcStatus.Unauthenticated, "secret", "The shared secret is another one (Cluster.SharedSecret).");
-        }
-
-        await WriteAsync(
-            http,
-            (in MessagePackWriter writer) => ControlCodec.WriteProof(writer, context.Clock.Current, Proof.ByListener(secret, dialler, own)),
-            cancellationToken).ConfigureAwait(false);
-        return dialler;
-    }
-
-    private static async ValueTask<ReadOnlyMemory<byte>> ReadAsync(FrameReader reader, CancellationToken cancellationToken) =>
-        await reader.ReadAsync(cancellationToken).ConfigureAwait(false)
-        ?? throw RefusalException.Malformed("The stream ends before the handshake is complete.");
-
-    private delegate void WriteBody(in MessagePackWriter writer);
-
-    private static async Task WriteAsync(HttpContext http, WriteBody write, CancellationToken cancellationToken)
-    {
-        var buffer = new MessageBuffer();
-        var start = buffer.BeginMessage();
-        write(new MessagePackWriter(buffer));
-        buffer.EndMessage(start);
-        await http.Response.Body.WriteAsync(buffer.Written, cancellationToken).ConfigureAwait(false);
-    }
-
     private async Task RunAsync()
     {
         Metrics.ServedLanes(1);
@@ -147,13 +82,19 @@ internal sealed class ServedLane
         try
         {
             await ReadLoopAsync().ConfigureAwait(false);
+            _lifetime.CancelAfter(LastRepliesTimeout);
+            while (Volatile.Read(ref _inFlight) > 0 && !_lifetime.IsCancellationRequested)
+            {
+                await _handled.WaitAsync().ConfigureAwait(false);
+            }
         }
         finally
         {
             Metrics.ServedLanes(-1);
             _writer.Close();
-            _lifetime.CancelAfter(LastWriteTimeout);
+            _lifetime.CancelAfter(LastRepliesTimeout);
             await writing.ConfigureAwait(false);
+            await _lifetime.CancelAsync().ConfigureAwait(false);
             _lifetime.Dispose();
         }
     }
@@ -280,8 +221,9 @@ internal sealed class ServedLane
             reply = ToFault(head.Kind, exception);
         }
 
-        buffer?.Release();
+        // In this order: the reply may be made of the request's bytes.
         Reply(head.Id, reply);
+        buffer?.Release();
         Interlocked.Decrement(ref _inFlight);
         _writer.Wake();
         _handled.Set();

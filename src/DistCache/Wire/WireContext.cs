@@ -1,4 +1,3 @@
-using System.Net;
 using DistCache.Entries;
 using DistCache.Peers;
 using Microsoft.Extensions.Logging;
@@ -9,8 +8,6 @@ namespace DistCache.Wire;
 internal sealed class WireContext(
     WireSettings settings, Func<NodeIdentity> identity, HybridClock clock, IPeerHandler handler, TimeProvider time, ILogger logger)
 {
-    private IPAddress? _localAddress;
-
     public WireSettings Settings { get; } = settings;
 
     public HybridClock Clock { get; } = clock;
@@ -25,17 +22,6 @@ internal sealed class WireContext(
 
     /// <summary>The end of all lanes.</summary>
     public CancellationTokenSource Closing { get; } = new();
-
-    /// <summary>This node's own address in its first connection with a peer; known before the node's identity is asked for.</summary>
-    public IPAddress? LocalAddress => Volatile.Read(ref _localAddress);
-
-    public void LearnLocalAddress(EndPoint? endPoint)
-    {
-        if (endPoint is IPEndPoint { Address: var address })
-        {
-            Interlocked.CompareExchange(ref _localAddress, address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address, null);
-        }
-    }
 
     public Hello CreateHello(Lane lane, ReadOnlyMemory<byte> nonce) => new(
         WireLimits.ProtocolVersion, Settings.Cluster, identity(), nonce, Clock.Current, lane, Settings.Secret is not null);

@@ -1,3 +1,5 @@
+using DistCache.Peers;
+
 namespace DistCache.Wire;
 
 /// <summary>Every bound of the wire in one place. docs/wire-protocol.md repeats those that a peer must keep.</summary>
@@ -13,8 +15,8 @@ internal static class WireLimits
     public const int HandshakeMessageBytes = 64 << 10;
 
     /// <summary>
-    /// The longest message on the control and data lanes. A value of 64 KiB with its key needs 69 KiB; a full exchange of 256 members
-    /// with names, hosts and zones of full length needs 165 KiB. What is longer goes over the bulk lane.
+    /// The longest message on the control and data lanes. A value of 64 KiB with its key needs 69 KiB, a full exchange of 1 024 members
+    /// with ordinary names 120 KiB. What is longer goes over the bulk lane.
     /// </summary>
     public const int InlineMessageBytes = 256 << 10;
 
@@ -59,4 +61,7 @@ internal static class WireLimits
 
     /// <summary>The same for replies, where the sender is a peer that we dialled ourselves.</summary>
     public const int ClientWindowBytes = 1 << 20;
+
+    /// <summary>The longest message on <paramref name="lane"/>; on the bulk lane longer ones go in chunks.</summary>
+    public static int MessageBytes(Lane lane) => lane == Lane.Bulk ? LaneLimits.ChunkBytes + ChunkOverheadBytes : InlineMessageBytes;
 }

@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using System.Net;
+using DistCache.Diagnostics;
 using DistCache.Entries;
 using DistCache.Peers;
 using Microsoft.Extensions.Logging;
@@ -21,7 +21,7 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
     private int _disposed;
 
     /// <param name="settings">What to know of the options.</param>
-    /// <param name="identity">Who this node is; asked at each handshake, when <see cref="LocalAddress"/> is known.</param>
+    /// <param name="identity">Who this node is; asked at each handshake.</param>
     /// <param name="clock">Sent with every message and merged with every peer's.</param>
     /// <param name="handler">Answers the requests of peers, on the reader of their lane: it must not block.</param>
     /// <param name="time">For deadlines.</param>
@@ -32,8 +32,8 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
 
     public event Action<PeerAddress>? Broken;
 
-    /// <summary>This node's own address in the first connection with a peer; null before there was one.</summary>
-    public IPAddress? LocalAddress => _context.LocalAddress;
+    /// <summary>Connections to the port that are open now, whoever they are from.</summary>
+    public int ServedConnections => _server?.Connections ?? 0;
 
     /// <summary>Opens the port, and gives the address with the port that is really bound.</summary>
     /// <exception cref="IOException">The port cannot be opened; the message names the address and the option.</exception>
@@ -51,10 +51,14 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
 
     public ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        ObjectDisposedException.ThrowIf(_disposed != 0, this);
         if (cancellationToken.IsCancellationRequested)
         {
             return ValueTask.FromCanceled<PeerReply>(cancellationToken);
+        }
+
+        if (Volatile.Read(ref _disposed) != 0)
+        {
+            return ValueTask.FromResult<PeerReply>(PeerLane.Closing);
         }
 
         return LanesOf(to)[(int)request.Lane].SendAsync(request, ToDeadline(timeout), cancellationToken);
@@ -68,12 +72,12 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
             return;
         }
 
-        await _context.Closing.CancelAsync().ConfigureAwait(false);
         foreach (var lane in _peers.Values.SelectMany(lanes => lanes))
         {
             lane.Close();
         }
 
+        await _context.Closing.CancelAsync().ConfigureAwait(false);
         if (_server is not null)
         {
             await _server.DisposeAsync().ConfigureAwait(false);
@@ -119,5 +123,15 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
         ];
     }
 
-    private void RaiseBroken(PeerAddress address) => Broken?.Invoke(address);
+    private void RaiseBroken(PeerAddress address)
+    {
+        try
+        {
+            Broken?.Invoke(address);
+        }
+        catch (Exception exception)
+        {
+            Log.BrokenSubscriberFailed(_context.Logger, address, exception);
+        }
+    }
 }

@@ -14,7 +14,8 @@ internal static class SampleMessages
 
     public static readonly RemainingTime Remaining = new(60_000, 5_000, 17);
 
-    public static readonly MemberRecord Member = new(Identity, 3, MemberState.Suspect, Address, "zone-1", 2);
+    public static readonly MemberRecord Member = new(
+        Identity, 3, MemberState.Suspect, Address, "zone-1", 2, NodeName.Parse("accuser"), 1_500);
 
     public static readonly EntryRecord Entry = new(Bytes("key"), Version, Remaining, EntryFlags.Unconfirmed, Bytes("value"));
 
@@ -30,11 +31,12 @@ internal static class SampleMessages
         yield return new TouchRequest([new Renewal(Bytes("a"), Version, 12), new Renewal(Bytes("b"), default, 0)]);
         yield return new TouchRequest([]);
         yield return new ProbeRequest(Identity, [Member]);
-        yield return new IndirectProbeRequest(Identity, Address, [Member, Member with { State = MemberState.Left, Zone = "" }]);
+        yield return new IndirectProbeRequest(Identity, Address, [Member, Member with { State = MemberState.Left, Zone = "", Accuser = default }]);
         yield return new GossipRequest([.. Enumerable.Repeat(Member, 64)]);
         yield return new ExchangeRequest([Member]);
         yield return new HoldingsRequest(Table);
         yield return new TransferRequest(Slots(), 0xFFFF_FFFF_FFFF, 1 << 20);
+        yield return new WriteRequest(default, false, default, default, Enum.GetValues<WriteAck>().Max(), 0, false);
         yield return new CompareRequest([new HeldVersion(Bytes("a"), Version), new HeldVersion(default, default)], Table);
         yield return new DigestRequest(Slots(), [long.MinValue, .. Enumerable.Repeat(7L, Slots().Count - 1)], Table);
     }
@@ -47,6 +49,11 @@ internal static class SampleMessages
         yield return new ReplicateReply(ReplicateOutcome.Older, Version, Table);
         yield return DoneReply.Instance;
         yield return new PeerFault(FaultKind.Failed, "Why not.");
+        yield return new PeerFault(Enum.GetValues<FaultKind>().Max(), "The last kind.");
+        yield return new ReadReply(Enum.GetValues<ReadOutcome>().Max(), Enum.GetValues<Standing>().Max(), 0, default, default, default);
+        yield return new WriteReply(Enum.GetValues<WriteOutcome>().Max(), 0, 0, 0);
+        yield return new ReplicateReply(Enum.GetValues<ReplicateOutcome>().Max(), default, 0);
+        yield return new ProbeReply([Member with { State = Enum.GetValues<MemberState>().Max() }]);
         yield return new ProbeReply([Member]);
         yield return new IndirectProbeReply(Reached: true, Refused: true, [Member]);
         yield return new ExchangeReply([Member, Member]);

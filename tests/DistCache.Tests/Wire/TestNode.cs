@@ -10,11 +10,11 @@ internal sealed class TestNode : IPeerHandler, IAsyncDisposable
 {
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
-    private TestNode(string name, WireSettings settings, TimeProvider clockTime)
+    private TestNode(string name, WireSettings settings, TimeProvider clockTime, TimeProvider time)
     {
         Identity = new NodeIdentity(NodeName.Parse(name), 1_000);
         Clock = new HybridClock(clockTime);
-        Transport = new WireTransport(settings, () => Identity, Clock, this, TimeProvider.System, NullLogger.Instance);
+        Transport = new WireTransport(settings, () => Identity, Clock, this, time, NullLogger.Instance);
     }
 
     public WireTransport Transport { get; }
@@ -29,15 +29,22 @@ internal sealed class TestNode : IPeerHandler, IAsyncDisposable
     public Func<NodeIdentity, PeerRequest, CancellationToken, ValueTask<PeerReply>> OnRequest { get; set; } =
         (_, request, _) => ValueTask.FromResult(Echo(request));
 
-    public static TestNode Create(string name, string cluster = "test", string? secret = null, TimeProvider? clockTime = null) => new(
+    /// <param name="name">The name of the node.</param>
+    /// <param name="cluster">Of its cluster.</param>
+    /// <param name="secret">The shared secret; null for none.</param>
+    /// <param name="clockTime">What its hybrid clock goes by.</param>
+    /// <param name="time">What its deadlines go by.</param>
+    public static TestNode Create(
+        string name, string cluster = "test", string? secret = null, TimeProvider? clockTime = null, TimeProvider? time = null) => new(
         name,
         new WireSettings(cluster) { Secret = secret is null ? null : System.Text.Encoding.UTF8.GetBytes(secret) },
-        clockTime ?? TimeProvider.System);
+        clockTime ?? TimeProvider.System,
+        time ?? TimeProvider.System);
 
     public static async Task<TestNode> StartAsync(
-        string name, string cluster = "test", string? secret = null, TimeProvider? clockTime = null, int port = 0)
+        string name, string cluster = "test", string? secret = null, TimeProvider? clockTime = null, TimeProvider? time = null, int port = 0)
     {
-        var node = Create(name, cluster, secret, clockTime);
+        var node = Create(name, cluster, secret, clockTime, time);
         node.Address = await node.Transport.StartAsync(new PeerAddress("127.0.0.1", port), CancellationToken.None);
         return node;
     }

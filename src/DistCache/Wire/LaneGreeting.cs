@@ -1,0 +1,74 @@
+using System.Security.Cryptography;
+using Microsoft.AspNetCore.Http;
+
+namespace DistCache.Wire;
+
+/// <summary>
+/// The listener's side of the handshake: the dialler's Hello, ours, and with a secret the dialler's proof before ours, all within
+/// <see cref="WireLimits.HandshakeTimeout"/>.
+/// </summary>
+internal static class LaneGreeting
+{
+    private delegate void WriteBody(in MessagePackWriter writer);
+
+    /// <summary>Gives the dialler's Hello once it is accepted.</summary>
+    /// <exception cref="RefusalException">It is not.</exception>
+    public static async Task<Hello> GreetAsync(WireContext context, HttpContext http, FrameReader reader)
+    {
+        using var deadline = new CancellationTokenSource(WireLimits.HandshakeTimeout, context.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, http.RequestAborted, context.Closing.Token);
+        try
+        {
+            return await GreetAsync(context, http, reader, either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (deadline.IsCancellationRequested)
+        {
+            throw new RefusalException(
+                GrpcStatus.ResourceExhausted, "silent", $"No complete handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s.");
+        }
+    }
+
+    private static async Task<Hello> GreetAsync(
+        WireContext context, HttpContext http, FrameReader reader, CancellationToken cancellationToken)
+    {
+        var dialler = ControlCodec.ReadHello(await ReadAsync(reader, cancellationToken).ConfigureAwait(false));
+        if (context.OwnNonces.Meet(dialler.Nonce))
+        {
+            throw new RefusalException(GrpcStatus.FailedPrecondition, "self", "The dialler and the listener are one node.");
+        }
+
+        context.Check(dialler);
+        var own = context.CreateHello(dialler.Lane, RandomNumberGenerator.GetBytes(Hello.NonceBytes));
+        http.Response.ContentType = GrpcProtocol.ContentType;
+        await WriteAsync(http, (in MessagePackWriter writer) => ControlCodec.Write(writer, own), cancellationToken).ConfigureAwait(false);
+        if (context.Settings.Secret is not { } secret)
+        {
+            return dialler;
+        }
+
+        var proof = ControlCodec.ReadProof(await ReadAsync(reader, cancellationToken).ConfigureAwait(false));
+        if (!CryptographicOperations.FixedTimeEquals(proof.Span, Proof.ByDialler(secret, dialler, own)))
+        {
+            throw new RefusalException(GrpcStatus.Unauthenticated, "secret", "The shared secret is another one (Cluster.SharedSecret).");
+        }
+
+        await WriteAsync(
+            http,
+            (in MessagePackWriter writer) => ControlCodec.WriteProof(writer, context.Clock.Current, Proof.ByListener(secret, dialler, own)),
+            cancellationToken).ConfigureAwait(false);
+        return dialler;
+    }
+
+    private static async ValueTask<ReadOnlyMemory<byte>> ReadAsync(FrameReader reader, CancellationToken cancellationToken) =>
+        await reader.ReadAsync(cancellationToken).ConfigureAwait(false)
+        ?? throw RefusalException.Malformed("The stream ends before the handshake is complete.");
+
+    private static async Task WriteAsync(HttpContext http, WriteBody write, CancellationToken cancellationToken)
+    {
+        var buffer = new MessageBuffer();
+        var start = buffer.BeginMessage();
+        write(new MessagePackWriter(buffer));
+        buffer.EndMessage(start);
+        await http.Response.Body.WriteAsync(buffer.Written, cancellationToken).ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,255 @@
+using System.Net;
+using System.Net.Sockets;
+using DistCache.Peers;
+using DistCache.Wire;
+
+namespace DistCache.Tests.Wire;
+
+/// <summary>
+/// Whatever a stranger sends: one clear answer where there is a stream to answer on, a count, no leaked connection, and the node goes on.
+/// </summary>
+internal sealed class BadInputTests
+{
+    private CountedMetrics _metrics = null!;
+    private TestNode _node = null!;
+
+    [SetUp]
+    public async Task StartNode()
+    {
+        _metrics = new CountedMetrics();
+        _node = await TestNode.StartAsync("node");
+    }
+
+    [TearDown]
+    public async Task NodeGoesOnServingWithoutTheStranger()
+    {
+        await using (var friend = TestNode.Create("friend"))
+        {
+            Assert.That(await friend.SendAsync(_node, TestNode.Read("key")), Is.TypeOf<ReadReply>());
+        }
+
+        Assert.That(() => _node.Transport.ServedConnections, Is.Zero.After(8_000, 20), "a connection is leaked");
+        await _node.DisposeAsync();
+        _metrics.Dispose();
+    }
+
+    private static IEnumerable<TestCaseData> BadFirstMessages()
+    {
+        static byte[] Announce(int length) => [0, (byte)(length >> 24), (byte)(length >> 16), (byte)(length >> 8), (byte)length];
+        var otherProtocol = RawLane.Hello() with { Protocol = 99 };
+        var tooFarAhead = (ulong)DateTimeOffset.UtcNow.AddHours(25).ToUnixTimeMilliseconds() << 16;
+        yield return Case("another cluster", RawLane.Frame(RawLane.Hello("other")), GrpcStatus.FailedPrecondition, "cluster", "\"other\".*\"test\"");
+        yield return Case("another protocol", RawLane.Frame(otherProtocol), GrpcStatus.FailedPrecondition, "protocol", "99.*1");
+        yield return Case("a clock far ahead", RawLane.Frame(RawLane.Hello(clock: tooFarAhead)), GrpcStatus.FailedPrecondition, "clock", "24 hours");
+        yield return Case("a secret", RawLane.Frame(RawLane.Hello(hasSecret: true)), GrpcStatus.Unauthenticated, "secret", "SharedSecret");
+        yield return Case("not MessagePack", RawLane.Frame(0xC1, 0xFF, 0x00), GrpcStatus.InvalidArgument, "malformed", "0xC1");
+        yield return Case("nothing", RawLane.Frame(), GrpcStatus.InvalidArgument, "malformed", "ends before");
+        yield return Case("a request", RawLane.Frame(1, TestNode.Read("key")), GrpcStatus.InvalidArgument, "malformed", "kind 16");
+        yield return Case("compressed", [1, 0, 0, 0, 1, 0], GrpcStatus.InvalidArgument, "malformed", "compression flag 1");
+        yield return Case("65 537 bytes", Announce(65_537), GrpcStatus.ResourceExhausted, "limit", "65537.*65536");
+        yield return Case("a gigabyte", Announce(1 << 30), GrpcStatus.ResourceExhausted, "limit", "1073741824");
+
+        static TestCaseData Case(string name, byte[] bytes, GrpcStatus status, string reason, string message) =>
+            new TestCaseData(bytes, status, reason, message).SetArgDisplayNames(name);
+    }
+
+    [TestCaseSource(nameof(BadFirstMessages))]
+    public async Task FirstMessage_ThatIsWrong_IsRefusedWithStatusAndReason(byte[] bytes, GrpcStatus status, string reason, string message)
+    {
+        using var lane = new RawLane(_node.Address, bytes);
+
+        var end = await lane.ReadStatusAsync();
+
+        Assert.That(end.Status, Is.EqualTo(status), end.Message);
+        Assert.That(end.Message, Does.Match(message));
+        Assert.That(_metrics[$"distcache.wire.lanes.refused/{reason}"], Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task FirstMessage_ThatEndsInTheMiddle_IsRefusedAsMalformed()
+    {
+        using var lane = new RawLane(_node.Address, RawLane.Frame(RawLane.Hello())[..20]);
+        lane.EndRequest();
+
+        Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.InvalidArgument));
+    }
+
+    [Test]
+    public async Task Dialler_WithTheNonceOfItsOwnNode_IsTold()
+    {
+        var reply = await _node.SendAsync(_node, TestNode.Read("key"));
+
+        Assert.That(reply, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.Self));
+    }
+
+    [Test]
+    public async Task Dialler_ThatSaysNothing_IsShownTheDoorInTime()
+    {
+        var time = new ManualTime();
+        await using var node = await TestNode.StartAsync("patient", time: time);
+        using var lane = new RawLane(node.Address, [0]);
+        Assert.That(() => time.ActiveTimers, Is.EqualTo(1).After(5_000, 10), "the handshake has not begun");
+
+        time.Advance(WireLimits.HandshakeTimeout);
+        var end = await lane.ReadStatusAsync();
+
+        Assert.That(end.Status, Is.EqualTo(GrpcStatus.ResourceExhausted));
+        Assert.That(end.Message, Does.Contain("within 5 s"));
+    }
+
+    [Test]
+    public async Task Message_MalformedAfterTheHandshake_EndsTheLane()
+    {
+        using var lane = await GreetAsync();
+        await lane.WriteAsync(RawLane.Frame(0x93, 0x10, 0x01, 0x01));
+
+        var end = await lane.ReadStatusAsync();
+
+        Assert.That(end.Status, Is.EqualTo(GrpcStatus.InvalidArgument));
+        Assert.That(end.Message, Does.Contain("kind 16 with 0 fields"));
+        Assert.That(_metrics["distcache.wire.lanes.refused/malformed"], Is.EqualTo(1));
+    }
+
+    [TestCase(Lane.Data, WireLimits.InlineMessageBytes)]
+    [TestCase(Lane.Bulk, LaneLimits.ChunkBytes + WireLimits.ChunkOverheadBytes)]
+    public async Task Message_LongerThanItsLaneAllows_EndsTheLane(Lane kind, int limit)
+    {
+        using var lane = await GreetAsync(kind);
+        var length = limit + 1;
+        await lane.WriteAsync(0, (byte)(length >> 24), (byte)(length >> 16), (byte)(length >> 8), (byte)length);
+
+        Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.ResourceExhausted));
+    }
+
+    [Test]
+    public async Task Request_OfAnUnknownKind_IsAnsweredAndTheLaneGoesOn()
+    {
+        using var lane = await GreetAsync();
+        await lane.WriteAsync(RawLane.Frame(0x94, 0xCD, 0xFF, 0xFE, 0x07, 0x01, 0xC0));
+        var fault = DecodeReply(await lane.ReadAsync(), out var faultHead);
+        await lane.WriteAsync(RawLane.Frame(0x94, 0xCD, 0xFF, 0xFF, 0x08, 0x01, 0xC0));
+        await lane.WriteAsync(RawLane.Frame(9, TestNode.Read("key")));
+        var hit = DecodeReply(await lane.ReadAsync(), out var hitHead);
+
+        Assert.That(fault, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.Unsupported));
+        Assert.That(faultHead.Id, Is.EqualTo(7));
+        Assert.That(hit, Is.TypeOf<ReadReply>());
+        Assert.That(hitHead.Id, Is.EqualTo(9), "the unknown note was answered");
+        Assert.That(_metrics["distcache.wire.messages.unsupported"], Is.EqualTo(2));
+    }
+
+    [TestCase(100, 0, 10, 0, 10, TestName = "Chunk_OutOfOrder_EndsTheLane(the same again)")]
+    [TestCase(100, 50, 10, -1, 0, TestName = "Chunk_OutOfOrder_EndsTheLane(not from the start)")]
+    [TestCase(100, 0, 101, -1, 0, TestName = "Chunk_OutOfOrder_EndsTheLane(beyond the end)")]
+    [TestCase(100, 0, 0, -1, 0, TestName = "Chunk_OutOfOrder_EndsTheLane(empty)")]
+    public async Task Chunk_OutOfOrder_EndsTheLane(int whole, int offset, int length, int nextOffset, int nextLength)
+    {
+        using var lane = await GreetAsync(Lane.Bulk);
+        await lane.WriteAsync(Chunk(1, whole, offset, length));
+        if (nextLength > 0)
+        {
+            await lane.WriteAsync(Chunk(1, whole, nextOffset, nextLength));
+        }
+
+        Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.InvalidArgument));
+    }
+
+    [Test]
+    public async Task Chunks_OfMoreThanALaneBears_EndTheLane()
+    {
+        using var lane = await GreetAsync(Lane.Bulk);
+        await lane.WriteAsync([.. Chunk(1, WireLimits.MaximumMessageBytes, 0, 1), .. Chunk(2, WireLimits.MaximumMessageBytes, 0, 1)]);
+
+        Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.ResourceExhausted));
+    }
+
+    [TestCase("/", "application/grpc")]
+    [TestCase("/distcache.v1.Peer/Other", "application/grpc+proto")]
+    [TestCase(GrpcProtocol.ExchangePath, "application/json")]
+    [TestCase("/grpc.health.v1.Health/Watch", "application/grpc")]
+    public async Task Request_ForWhatIsNotServed_IsUnimplemented(string path, string contentType)
+    {
+        using var client = new HttpClient(new SocketsHttpHandler { UseProxy = false });
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"http://{_node.Address}{path}")
+        {
+            Version = HttpVersion.Version20,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            Content = new ByteArrayContent([]) { Headers = { { "content-type", contentType } } },
+        };
+
+        using var response = await client.SendAsync(request);
+
+        Assert.That(response.Headers.GetValues(GrpcProtocol.StatusName), Is.EqualTo(new[] { "12" }));
+    }
+
+    private static IEnumerable<TestCaseData> NotHttp2()
+    {
+        var random = new byte[4_000];
+        new Random(7).NextBytes(random);
+        yield return new TestCaseData(random).SetArgDisplayNames("random bytes");
+        yield return new TestCaseData("GET / HTTP/1.1\r\nHost: x\r\n\r\n"u8.ToArray()).SetArgDisplayNames("HTTP/1.1");
+        yield return new TestCaseData("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8.ToArray().Concat(random).ToArray()).SetArgDisplayNames("bad frames");
+    }
+
+    [TestCaseSource(nameof(NotHttp2))]
+    public async Task Bytes_ThatAreNotHttp2_CloseTheConnectionAndAreCounted(byte[] bytes)
+    {
+        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(_node.Address.Host, _node.Address.Port);
+        await socket.SendAsync(bytes);
+
+        await ReadToEndAsync(socket);
+
+        Assert.That(() => _metrics["distcache.wire.connections.refused/http2"], Is.EqualTo(1).After(5_000, 10));
+    }
+
+    [Test]
+    public async Task Connection_ThatNeverBecomesHttp2_IsClosed()
+    {
+        using var silent = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        await silent.ConnectAsync(_node.Address.Host, _node.Address.Port);
+        using var tls = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        await tls.ConnectAsync(_node.Address.Host, _node.Address.Port);
+        await tls.SendAsync(Convert.FromHexString("16030100A5010000A10303" + new string('5', 400)));
+
+        await Task.WhenAll(ReadToEndAsync(silent), ReadToEndAsync(tls));
+
+        Assert.That(() => _metrics["distcache.wire.connections.refused/http2"], Is.EqualTo(2).After(5_000, 10));
+    }
+
+    private static async Task ReadToEndAsync(Socket socket)
+    {
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        var buffer = new byte[1_024];
+        try
+        {
+            while (await socket.ReceiveAsync(buffer, patience.Token) > 0)
+            {
+            }
+        }
+        catch (SocketException)
+        {
+            // A reset is a close too.
+        }
+    }
+
+    private static byte[] Chunk(uint id, int whole, int offset, int length) => RawLane.Frame(buffer =>
+    {
+        ControlCodec.WriteChunkHead(new MessagePackWriter(buffer), id, 1, whole, offset, length);
+        buffer.Append(new byte[length]);
+    });
+
+    private static PeerReply? DecodeReply(byte[]? message, out MessageHead head)
+    {
+        var reader = new MessagePackReader(message);
+        head = MessageHead.Read(ref reader);
+        return MessageCodec.DecodeReply(head, ref reader, message, isOwned: false);
+    }
+
+    private async Task<RawLane> GreetAsync(Lane kind = Lane.Data)
+    {
+        var lane = new RawLane(_node.Address, RawLane.Frame(RawLane.Hello(lane: kind)));
+        Assert.That(ControlCodec.ReadHello(await lane.ReadAsync()).Identity, Is.EqualTo(_node.Identity));
+        return lane;
+    }
+}

@@ -1,0 +1,130 @@
+using DistCache.Entries;
+using DistCache.Peers;
+using DistCache.Wire;
+
+namespace DistCache.Tests.Wire;
+
+internal sealed class BatchWriterTests
+{
+    [Test]
+    public async Task Messages_AppendedDuringAWrite_GoTogetherInTheNext()
+    {
+        var writer = new BatchWriter(Lane.Data, new HybridClock(new ManualTime()));
+        var stream = new GatedStream();
+        var running = writer.RunAsync(stream, flush: true, default);
+
+        writer.Append(1, TestNode.Read("first"));
+        await stream.WaitForWriteAsync();
+        for (var id = 2u; id <= 100; id++)
+        {
+            writer.Append(id, TestNode.Read("more"));
+        }
+
+        stream.LetWritesGo();
+        writer.Close();
+        await running.WaitAsync(TestNode.Patience);
+
+        Assert.That(stream.Writes.Select(write => Ids(write).Length), Is.EqualTo(new[] { 1, 99 }));
+    }
+
+    [Test]
+    public async Task LongMessages_OnTheBulkLane_TakeTurnsAndLetShortOnesThrough()
+    {
+        var writer = new BatchWriter(Lane.Bulk, new HybridClock(new ManualTime()));
+        var stream = new GatedStream();
+        var value = new byte[(3 * LaneLimits.ChunkBytes) - 100];
+        writer.Append(1, Write(value));
+        writer.Append(2, Write(value));
+        var running = writer.RunAsync(stream, flush: true, default);
+        await stream.WaitForWriteAsync();
+        writer.Append(3, TestNode.Read("short"));
+        stream.LetWritesGo();
+        writer.Close();
+        await running.WaitAsync(TestNode.Patience);
+
+        Assert.That(Ids([.. stream.Writes.SelectMany(write => write)]), Is.EqualTo(new uint[] { 1, 3, 2, 1, 2, 1, 2 }));
+    }
+
+    [Test]
+    public async Task LongMessage_Abandoned_SendsNoMoreChunks()
+    {
+        var writer = new BatchWriter(Lane.Bulk, new HybridClock(new ManualTime()));
+        var stream = new GatedStream();
+        writer.Append(1, Write(new byte[10 * LaneLimits.ChunkBytes]));
+        var running = writer.RunAsync(stream, flush: true, default);
+        await stream.WaitForWriteAsync();
+        writer.Abandon(1);
+        stream.LetWritesGo();
+        writer.Close();
+        await running.WaitAsync(TestNode.Patience);
+
+        var messages = Messages([.. stream.Writes.SelectMany(write => write)]);
+        Assert.That(messages.Select(message => message.Kind), Is.EqualTo(new[] { MessageKind.Chunk, MessageKind.Abandon }));
+        Assert.That(writer.IsFull, Is.False);
+    }
+
+    [Test]
+    public void Message_LongerThanTheLane_LeavesNothingBehind()
+    {
+        var writer = new BatchWriter(Lane.Data, new HybridClock(new ManualTime()));
+
+        Assert.That(writer.Append(1, Write(new byte[WireLimits.InlineMessageBytes])), Is.EqualTo(AppendOutcome.TooLong));
+        Assert.That(writer.Append(2, Write(new byte[WireLimits.InlineMessageBytes - 100])), Is.EqualTo(AppendOutcome.Appended));
+    }
+
+    [Test]
+    public void Writer_WithMoreThanAPeerShouldLeaveUnread_IsFull()
+    {
+        var writer = new BatchWriter(Lane.Bulk, new HybridClock(new ManualTime()));
+
+        writer.Append(1, Write(new byte[WireLimits.UnsentReplyBytes]));
+
+        Assert.That(writer.IsFull, Is.True);
+    }
+
+    [Test]
+    public void Writer_Closed_TakesNothing([Values(Lane.Data, Lane.Bulk)] Lane lane)
+    {
+        var writer = new BatchWriter(lane, new HybridClock(new ManualTime()));
+        writer.Close();
+
+        Assert.That(writer.Append(1, TestNode.Read("key")), Is.EqualTo(AppendOutcome.Closed));
+    }
+
+    private static WriteRequest Write(byte[] value) => new(default, false, default, value, WriteAck.All, 0, false);
+
+    private static uint[] Ids(byte[] bytes) => [.. Messages(bytes).Select(message => message.Id)];
+
+    private static List<MessageHead> Messages(byte[] bytes)
+    {
+        using var reader = new FrameReader(new MemoryStream(bytes), 2 << 20);
+        var heads = new List<MessageHead>();
+        while (reader.ReadAsync(default).AsTask().GetAwaiter().GetResult() is { } message)
+        {
+            var fields = new MessagePackReader(message);
+            heads.Add(MessageHead.Read(ref fields));
+        }
+
+        return heads;
+    }
+
+    /// <summary>Holds its first write back until a test lets it go.</summary>
+    private sealed class GatedStream : MemoryStream
+    {
+        private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _gate = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public List<byte[]> Writes { get; } = [];
+
+        public Task WaitForWriteAsync() => _begun.Task.WaitAsync(TestNode.Patience);
+
+        public void LetWritesGo() => _gate.SetResult();
+
+        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            Writes.Add(buffer.ToArray());
+            _begun.TrySetResult();
+            await _gate.Task;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+using System.Net;
+using DistCache.Peers;
+using DistCache.Wire;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace DistCache.Tests.Wire;
+
+/// <summary>A peer that greets as it should and then answers what it should not: the lane ends, its callers hear why, the node goes on.</summary>
+internal sealed class HostilePeerTests
+{
+    private static IEnumerable<TestCaseData> BadReplies()
+    {
+        yield return Case("a reply of the wrong kind", Reply(1, DoneReply.Instance), FaultKind.Refused);
+        yield return Case("a malformed reply", RawLane.Frame(0x94, 0x11, 0x01, 0x01, 0xC1), FaultKind.Refused);
+        yield return Case("not MessagePack", RawLane.Frame(0xC1), FaultKind.Refused);
+        yield return Case("too long", [0, 0x7F, 0xFF, 0xFF, 0xFF], FaultKind.Refused);
+        yield return Case("a clock far ahead", RawLane.Frame(0x93, 0x17, 0x01, 0xCF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF), FaultKind.Refused);
+        yield return Case("the end", [], FaultKind.Unreachable);
+        yield return Case("half a message", [0, 0, 0, 0, 9, 1], FaultKind.Unreachable);
+
+        static TestCaseData Case(string name, byte[] reply, FaultKind expected) => new TestCaseData(reply, expected).SetArgDisplayNames(name);
+    }
+
+    [TestCaseSource(nameof(BadReplies))]
+    public async Task Reply_ThatIsWrong_EndsTheLane(byte[] reply, FaultKind expected)
+    {
+        await using var here = TestNode.Create("here");
+        await using var peer = await HostilePeer.StartAsync(_ => reply, endsAfterwards: true);
+
+        var fault = await here.Transport.SendAsync(peer.Address, TestNode.Read("key"), TestNode.Patience, CancellationToken.None);
+
+        Assert.That(fault, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(expected), $"{fault}");
+        await using var friend = await TestNode.StartAsync("friend");
+        Assert.That(await here.SendAsync(friend, TestNode.Read("key")), Is.TypeOf<ReadReply>());
+    }
+
+    [Test]
+    public async Task Reply_NobodyAskedFor_IsPassedOver()
+    {
+        await using var here = TestNode.Create("here");
+        await using var peer = await HostilePeer.StartAsync(
+            id => [.. Reply(id + 1_000, DoneReply.Instance), .. RawLane.Frame(0x93, 0xCD, 0xFF, 0xFF, 0x01, 0x01), .. Reply(id, TestNode.Hit(default))],
+            endsAfterwards: false);
+
+        var reply = await here.Transport.SendAsync(peer.Address, TestNode.Read("key"), TestNode.Patience, CancellationToken.None);
+
+        Assert.That(reply, Is.TypeOf<ReadReply>());
+    }
+
+    [Test]
+    public async Task Greeting_WithTheDiallersOwnNonce_IsRefused()
+    {
+        await using var here = TestNode.Create("here");
+        await using var peer = await HostilePeer.StartAsync(_ => [], endsAfterwards: true, reflects: true);
+
+        var fault = await here.Transport.SendAsync(peer.Address, TestNode.Read("key"), TestNode.Patience, CancellationToken.None);
+
+        Assert.That(fault, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.Refused));
+        Assert.That(((PeerFault)fault).Reason, Does.Contain("nonce"));
+    }
+
+    [Test]
+    public async Task Bytes_OfAnyKindFromAStranger_NeverHurtTheNode([Values(1, 2)] int seed)
+    {
+        TestContext.Out.WriteLine($"seed {seed}");
+        var random = new Random(seed);
+        await using var node = await TestNode.StartAsync("node");
+        var samples = SampleMessages.Requests().Select((request, i) => RawLane.Frame((uint)i, request)).Where(frame => frame.Length < 3_000).ToArray();
+        for (var i = 0; i < 60; i++)
+        {
+            using var lane = new RawLane(node.Address, RawLane.Frame(RawLane.Hello(lane: (Lane)random.Next(3))));
+            await lane.ReadAsync();
+            var bytes = samples[random.Next(samples.Length)].Concat(samples[random.Next(samples.Length)]).ToArray();
+            for (var changes = random.Next(1, 5); changes > 0; changes--)
+            {
+                bytes[random.Next(bytes.Length)] = (byte)random.Next(256);
+            }
+
+            await lane.WriteAsync(bytes[..random.Next(1, bytes.Length)]);
+            lane.EndRequest();
+            var (status, message) = await lane.ReadStatusAsync();
+            Assert.That(status, Is.AnyOf(GrpcStatus.Ok, GrpcStatus.InvalidArgument, GrpcStatus.ResourceExhausted, GrpcStatus.FailedPrecondition), message);
+        }
+
+        await using var friend = TestNode.Create("friend");
+        Assert.That(await friend.SendAsync(node, TestNode.Read("key")), Is.TypeOf<ReadReply>());
+        Assert.That(() => node.Transport.ServedConnections, Is.EqualTo(1).After(8_000, 20), "a connection is leaked");
+    }
+
+    private static byte[] Reply(uint id, PeerReply reply) => RawLane.Frame(buffer => MessageCodec.Encode(buffer, id, 1, reply));
+
+    private sealed class HostilePeer(WebApplication web) : IAsyncDisposable
+    {
+        public PeerAddress Address => new("127.0.0.1", new Uri(web.Urls.Single()).Port);
+
+        public static async Task<HostilePeer> StartAsync(Func<uint, byte[]> reply, bool endsAfterwards, bool reflects = false)
+        {
+            var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+            builder.WebHost.UseKestrelCore()
+                .ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = HttpProtocols.Http2));
+            var web = builder.Build();
+            web.Run(async http =>
+            {
+                var reader = new FrameReader(http.Request.Body, 1 << 20);
+                var hello = ControlCodec.ReadHello((await reader.ReadAsync(http.RequestAborted))!.Value);
+                var nonce = reflects ? hello.Nonce : new byte[Hello.NonceBytes];
+                http.Response.ContentType = GrpcProtocol.ContentType;
+                await http.Response.Body.WriteAsync(RawLane.Frame(RawLane.Hello(lane: hello.Lane) with { Nonce = nonce }));
+                while (await reader.ReadAsync(http.RequestAborted) is { } request)
+                {
+                    var id = ReadId(request);
+                    await http.Response.Body.WriteAsync(reply(id));
+                    if (endsAfterwards)
+                    {
+                        return;
+                    }
+                }
+            });
+            await web.StartAsync();
+            return new HostilePeer(web);
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            using var now = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+            await web.StopAsync(now.Token);
+            await web.DisposeAsync();
+        }
+
+        private static uint ReadId(ReadOnlyMemory<byte> request)
+        {
+            var fields = new MessagePackReader(request);
+            return MessageHead.Read(ref fields).Id;
+        }
+    }
+}
