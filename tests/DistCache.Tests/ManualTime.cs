@@ -5,6 +5,7 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
 {
     private readonly Lock _lock = new();
     private readonly List<ManualTimer> _timers = [];
+    private TimeSpan _skew;
     private DateTimeOffset _now = start ?? new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
@@ -25,11 +26,17 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
     {
         lock (_lock)
         {
-            return _now;
+            return _now + _skew;
         }
     }
 
-    public override long GetTimestamp() => GetUtcNow().UtcTicks;
+    public override long GetTimestamp()
+    {
+        lock (_lock)
+        {
+            return _now.UtcTicks;
+        }
+    }
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
@@ -45,7 +52,7 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
 
     public void Advance(TimeSpan duration)
     {
-        var end = GetUtcNow() + duration;
+        var end = GetUtcNow() - _skew + duration;
         while (TakeDue(end) is { } timer)
         {
             timer.Fire();
@@ -63,6 +70,15 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
         lock (_lock)
         {
             _now += duration;
+        }
+    }
+
+    /// <summary>Sets the wall clock wrong, as an administrator does: durations do not notice.</summary>
+    public void Skew(TimeSpan by)
+    {
+        lock (_lock)
+        {
+            _skew += by;
         }
     }
 

@@ -50,4 +50,41 @@ internal static partial class Log
 
     [LoggerMessage(506, LogLevel.Error, "A request of kind {Kind} from {Peer} failed.")]
     public static partial void HandlerFailed(ILogger logger, uint kind, NodeIdentity peer, Exception exception);
+
+    // Membership
+    [LoggerMessage(200, LogLevel.Information, "Member {Member}: {From} → {To}, because {Why}.")]
+    public static partial void MemberChanged(ILogger logger, NodeIdentity member, string from, MemberState to, string why);
+
+    [LoggerMessage(201, LogLevel.Warning, "Member {Member}: {From} → {To}, because {Why}.")]
+    public static partial void MemberFailing(ILogger logger, NodeIdentity member, string from, MemberState to, string why);
+
+    [LoggerMessage(202, LogLevel.Information, "This node is {Member}, {To}, because {Why}.")]
+    public static partial void SelfChanged(ILogger logger, NodeIdentity member, MemberState to, string why);
+
+    [LoggerMessage(203, LogLevel.Error, "Another live process, at {Winner}, has this node's name {Name} and a higher incarnation. This node leaves and serves alone: give each node a name of its own.")]
+    public static partial void NameLost(ILogger logger, NodeName name, PeerAddress winner);
+
+    [LoggerMessage(204, LogLevel.Information, "Seed {Seed} answers.")]
+    public static partial void SeedAnswers(ILogger logger, PeerAddress seed);
+
+    [LoggerMessage(205, LogLevel.Information, "Seed {Seed} does not answer ({Kind}: {Reason}); it is dialled again for ever.")]
+    public static partial void SeedDoesNotAnswer(ILogger logger, PeerAddress seed, FaultKind kind, string reason);
+
+    [LoggerMessage(206, LogLevel.Warning, "Seed {Seed} refuses this node: {Reason}")]
+    public static partial void SeedRefusesUs(ILogger logger, PeerAddress seed, string reason);
+
+    [LoggerMessage(207, LogLevel.Warning, "Seeds from {Source} are not to be had: {Reason} They are asked for again at each dial.")]
+    public static partial void SeedSourceFails(ILogger logger, string source, string reason);
+
+    [LoggerMessage(208, LogLevel.Information, "Seeds from {Source} are to be had: {Count} addresses.")]
+    public static partial void SeedSourceWorks(ILogger logger, string source, int count);
+
+    [LoggerMessage(209, LogLevel.Warning, "A member is refused: there are {Maximum} already.")]
+    public static partial void TooManyMembers(ILogger logger, int maximum);
+
+    [LoggerMessage(210, LogLevel.Error, "A subscriber failed on a change of the members.")]
+    public static partial void ViewSubscriberFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(211, LogLevel.Error, "The membership met an unexpected exception and goes on.")]
+    public static partial void MembershipFailed(ILogger logger, Exception exception);
 }

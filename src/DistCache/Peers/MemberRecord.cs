@@ -10,8 +10,17 @@ namespace DistCache.Peers;
 /// <param name="Address">Where it is dialled.</param>
 /// <param name="Zone">Its failure domain; empty if it did not name one.</param>
 /// <param name="ReplicaCount">The copies beside the primary that it is configured with.</param>
+/// <param name="Accuser">Who found it silent, where <paramref name="State"/> is Suspect; else the default. Different accusers shorten the suspicion.</param>
+/// <param name="UnsettledMilliseconds">For how much longer the sender counts it as owning nothing: the rest of the settle window, or of a quarantine; 0 = settled.</param>
 internal sealed record MemberRecord(
-    NodeIdentity Identity, uint Refutation, MemberState State, PeerAddress Address, string Zone, int ReplicaCount)
+    NodeIdentity Identity,
+    uint Refutation,
+    MemberState State,
+    PeerAddress Address,
+    string Zone,
+    int ReplicaCount,
+    NodeName Accuser = default,
+    int UnsettledMilliseconds = 0)
 {
     public const int MaximumZoneLength = 64;
 }

@@ -48,6 +48,12 @@ internal enum FaultKind : byte
 
     /// <summary>The peer failed while it handled the request.</summary>
     Failed,
+
+    /// <summary>
+    /// The address itself refused the connection (ECONNREFUSED, or a reset before the handshake): its machine is there and nobody listens. Unlike
+    /// <see cref="Unreachable"/> this is evidence of death, so neither an unknown host nor a missing route may be reported as it.
+    /// </summary>
+    NotListening,
 }
 
 /// <summary>A missing reply is a result and not an exception: a dead peer is daily business.</summary>

@@ -36,7 +36,7 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
         }
 
         var reply = await SendAsync(to.Address, request, timeout, cancellationToken).ConfigureAwait(false);
-        if (reply is PeerFault { Kind: FaultKind.Unreachable or FaultKind.TimedOut })
+        if (reply is PeerFault { Kind: FaultKind.Unreachable or FaultKind.NotListening or FaultKind.TimedOut })
         {
             _failedAt[to.Record.Identity] = time.GetTimestamp();
             return reply;

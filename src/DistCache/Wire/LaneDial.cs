@@ -198,6 +198,8 @@ internal sealed class LaneDial : IDisposable
         OperationCanceledException when _context.Closing.IsCancellationRequested => new PeerFault(FaultKind.Unreachable, "This node is closing."),
         OperationCanceledException => new PeerFault(
             FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
+        HttpRequestException { InnerException: SocketException { SocketErrorCode: SocketError.ConnectionRefused } } =>
+            new PeerFault(FaultKind.NotListening, $"{_address} refuses connections."),
         HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } http =>
             new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {http.InnerException?.Message ?? http.Message}."),
         HttpRequestException or HttpIOException or IOException or HttpProtocolException => new PeerFault(

@@ -74,19 +74,21 @@ internal static class MembershipCodec
         return reply;
     }
 
-    /// <summary>[[identity, refutation, state, address, zone, replica count], …]</summary>
+    /// <summary>[[identity, refutation, state, address, zone, replica count, accuser or "", unsettled ms], …]</summary>
     private static void Write(in MessagePackWriter writer, IReadOnlyList<MemberRecord> members)
     {
         writer.WriteArrayHeader(members.Count);
         foreach (var member in members)
         {
-            writer.WriteArrayHeader(6);
+            writer.WriteArrayHeader(8);
             ElementCodec.Write(writer, member.Identity);
             writer.Write((ulong)member.Refutation);
             writer.Write((ulong)member.State);
             ElementCodec.Write(writer, member.Address);
             writer.WriteString(member.Zone);
             writer.Write((long)member.ReplicaCount);
+            writer.WriteString(member.Accuser.ToString());
+            writer.Write((long)member.UnsettledMilliseconds);
         }
     }
 
@@ -109,15 +111,26 @@ internal static class MembershipCodec
 
     private static MemberRecord ReadMember(ref MessagePackReader reader)
     {
-        var extra = reader.ReadFields(6);
+        var extra = reader.ReadFields(8);
         var member = new MemberRecord(
             ElementCodec.ReadIdentity(ref reader),
             reader.ReadUInt32(),
             (MemberState)reader.ReadUpTo((ulong)MemberState.Left),
             ElementCodec.ReadAddress(ref reader),
             reader.ReadString(MaximumZoneBytes),
-            (int)reader.ReadUpTo(byte.MaxValue));
+            (int)reader.ReadUpTo(byte.MaxValue),
+            ReadAccuser(ref reader),
+            reader.ReadInt32());
         reader.Skip(extra);
         return member;
+    }
+
+    private static NodeName ReadAccuser(ref MessagePackReader reader)
+    {
+        var text = reader.ReadString(NodeName.MaximumBytes);
+        NodeName name = default;
+        return text.Length == 0 || NodeName.TryParse(text, out name)
+            ? name
+            : throw RefusalException.Malformed("The name of an accuser has control characters.");
     }
 }

@@ -14,7 +14,7 @@ internal static class SampleMessages
 
     public static readonly RemainingTime Remaining = new(60_000, 5_000, 17);
 
-    public static readonly MemberRecord Member = new(Identity, 3, MemberState.Suspect, Address, "zone-1", 2);
+    public static readonly MemberRecord Member = new(Identity, 3, MemberState.Suspect, Address, "zone-1", 2, NodeName.Parse("accuser"), 4_321);
 
     public static readonly EntryRecord Entry = new(Bytes("key"), Version, Remaining, EntryFlags.Unconfirmed, Bytes("value"));
 

@@ -1,0 +1,42 @@
+using DistCache.Peers;
+
+namespace DistCache.Membership;
+
+/// <summary>What a message says: who speaks, what its receiver stands accused of, then the rumours that were told least.</summary>
+internal sealed class MessageComposer(Beliefs beliefs, RumourQueue rumours)
+{
+    /// <summary>Without news no gossip is sent.</summary>
+    public bool HasNews => !rumours.IsEmpty;
+
+    /// <summary>The records of one message.</summary>
+    /// <param name="to">The receiver, whose own record is told to it where it is not simply alive: only it can refute.</param>
+    /// <param name="heardAs">The incarnation that the receiver goes by; one that is behind what is known is told so.</param>
+    /// <param name="told">What to give back if the message does not arrive.</param>
+    /// <param name="now">Elapsed milliseconds.</param>
+    public IReadOnlyList<MemberRecord> Compose(NodeName to, long heardAs, out IReadOnlyList<Rumour> told, long now)
+    {
+        List<MemberRecord> records = [beliefs.Tell(beliefs.Self, now)];
+        if (beliefs.Find(to) is { } receiver && (receiver.State != MemberState.Alive || receiver.Record.Identity.Incarnation > heardAs))
+        {
+            records.Add(beliefs.Tell(receiver, now));
+        }
+
+        told = rumours.Take(
+            RumourQueue.MaximumPerMessage - records.Count, beliefs.LiveCount, name => name == to || name == beliefs.Self.Name);
+        foreach (var rumour in told)
+        {
+            var entry = beliefs.Find(rumour.Record.Identity.Name);
+            records.Add(entry is null ? rumour.Record : rumour.Record with { UnsettledMilliseconds = beliefs.Settling.Remaining(entry, now) });
+        }
+
+        return records;
+    }
+
+    /// <summary>Everything that is known, this node first.</summary>
+    public IReadOnlyList<MemberRecord> ComposeAll(long now)
+    {
+        List<MemberRecord> records = [beliefs.Tell(beliefs.Self, now)];
+        records.AddRange(beliefs.Entries.Where(entry => entry != beliefs.Self).Select(entry => beliefs.Tell(entry, now)));
+        return records;
+    }
+}

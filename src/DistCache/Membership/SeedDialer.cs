@@ -1,0 +1,60 @@
+using System.Collections.Concurrent;
+using DistCache.Diagnostics;
+using DistCache.Peers;
+using Microsoft.Extensions.Logging;
+
+namespace DistCache.Membership;
+
+/// <summary>Remembers what became of each seed, so that the log tells of it once per change and not at every dial.</summary>
+internal sealed class SeedDialer(ISeedSource seeds, ILogger logger)
+{
+    private readonly ConcurrentDictionary<PeerAddress, FaultKind> _faults = new();
+    private readonly ConcurrentDictionary<PeerAddress, bool> _own = new();
+
+    /// <summary>The seeds that are not known to be this node itself.</summary>
+    public async ValueTask<SeedList> ResolveAsync(CancellationToken cancellationToken)
+    {
+        var list = await seeds.ResolveAsync(cancellationToken).ConfigureAwait(false);
+        return list with { Addresses = [.. list.Addresses.Where(address => !_own.ContainsKey(address))] };
+    }
+
+    /// <summary>What a reply says of whoever is at this address: true for nobody of this cluster, or this node itself.</summary>
+    public bool IsNobodyThere(PeerAddress address, PeerReply reply)
+    {
+        if (reply is not PeerFault fault)
+        {
+            if (_faults.TryRemove(address, out _))
+            {
+                Log.SeedAnswers(logger, address);
+            }
+
+            return false;
+        }
+
+        if (fault.Kind == FaultKind.Self)
+        {
+            _own.TryAdd(address, true);
+            return true;
+        }
+
+        if (!_faults.TryGetValue(address, out var known) || known != fault.Kind)
+        {
+            _faults[address] = fault.Kind;
+            LogFault(address, fault);
+        }
+
+        return fault.Kind is FaultKind.NotListening or FaultKind.Refused;
+    }
+
+    private void LogFault(PeerAddress address, PeerFault fault)
+    {
+        if (fault.Kind is FaultKind.Refused or FaultKind.Unsupported)
+        {
+            Log.SeedRefusesUs(logger, address, fault.Reason);
+        }
+        else
+        {
+            Log.SeedDoesNotAnswer(logger, address, fault.Kind, fault.Reason);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+using DistCache.Peers;
+
+namespace DistCache.Membership;
+
+/// <summary>
+/// Who counts for the table. A member that came or went does so after the settle window, so that ten pods that start together move
+/// data once; more churn postpones it, to <see cref="SwimTiming.MaximumSettleWindows"/> windows at most.
+/// </summary>
+internal sealed class Settling(SwimTiming timing)
+{
+    private long _lastChange = long.MinValue;
+
+    /// <summary>The longest that a member can wait to be settled; a sender that says more means a quarantine.</summary>
+    public long LongestWait => timing.SettleWindow * SwimTiming.MaximumSettleWindows;
+
+    /// <summary>The member came, went or came back; not called for a suspicion, which changes no ownership.</summary>
+    public void Note(MemberEntry entry, long now)
+    {
+        if (entry.State is MemberState.Leaving or MemberState.Left)
+        {
+            entry.IsSettled = false;
+            entry.UnsettledSince = null;
+            return;
+        }
+
+        if (entry.IsSettled == entry.State is MemberState.Alive or MemberState.Suspect)
+        {
+            entry.UnsettledSince = null;
+            return;
+        }
+
+        if (entry.State == MemberState.Alive && entry.Removals.Count(at => at > now - SwimTiming.RemovalMemory) >= 2)
+        {
+            entry.QuarantinedUntil = Math.Max(entry.QuarantinedUntil, now + SwimTiming.Quarantine);
+        }
+
+        _lastChange = Math.Max(_lastChange, now);
+        entry.UnsettledSince ??= now;
+    }
+
+    /// <summary>A node that joins takes over what its first contact says, so that both build one table.</summary>
+    public void Adopt(MemberEntry entry, int unsettledMilliseconds, long now)
+    {
+        if (entry.State == MemberState.Leaving)
+        {
+            return;
+        }
+
+        entry.IsSettled = unsettledMilliseconds == 0 || unsettledMilliseconds > LongestWait;
+        entry.UnsettledSince = entry.IsSettled ? null : now + unsettledMilliseconds - timing.SettleWindow;
+        if (entry.UnsettledSince is { } since)
+        {
+            _lastChange = Math.Max(_lastChange, since);
+        }
+
+        MergeQuarantine(entry, unsettledMilliseconds, now);
+    }
+
+    /// <summary>
+    /// Others know of deaths that this node did not see. The longer rest wins; what a message loses on its way must not renew it, so a
+    /// difference below a second is none. True if it changed.
+    /// </summary>
+    public bool MergeQuarantine(MemberEntry entry, int unsettledMilliseconds, long now)
+    {
+        const long Slack = 1_000;
+        var until = now + Math.Min(unsettledMilliseconds, SwimTiming.Quarantine);
+        if (unsettledMilliseconds <= LongestWait + Slack || until <= entry.QuarantinedUntil + Slack)
+        {
+            return false;
+        }
+
+        entry.QuarantinedUntil = until;
+        return true;
+    }
+
+    /// <summary>What this node says about it to others: see <see cref="MemberRecord.UnsettledMilliseconds"/>.</summary>
+    public int Remaining(MemberEntry entry, long now)
+    {
+        if (!entry.IsLive || entry.State == MemberState.Leaving)
+        {
+            return 0;
+        }
+
+        if (entry.QuarantinedUntil > now)
+        {
+            return (int)(entry.QuarantinedUntil - now);
+        }
+
+        if (entry.IsSettled)
+        {
+            return 0;
+        }
+
+        return entry.UnsettledSince is null ? (int)timing.SettleWindow : (int)Math.Max(1, Due(entry) - now);
+    }
+
+    /// <summary>When <see cref="Settle"/> has something to do for it; never while it has not.</summary>
+    public long NextDue(MemberEntry entry, long now)
+    {
+        var due = entry.UnsettledSince is null || entry.State == MemberState.Suspect ? long.MaxValue : Due(entry);
+        return entry.QuarantinedUntil > now ? Math.Min(due, entry.QuarantinedUntil) : due;
+    }
+
+    /// <summary>Settles it if its time has come; true if it did.</summary>
+    /// <param name="entry">The member.</param>
+    /// <param name="isMajority">
+    /// Most members are on this node's side. Only then does a removal count against the member: a node that was cut off saw everybody
+    /// else die, and must not put the whole cluster into quarantine when it is back.
+    /// </param>
+    /// <param name="now">Elapsed milliseconds.</param>
+    public bool Settle(MemberEntry entry, bool isMajority, long now)
+    {
+        if (entry.UnsettledSince is null || entry.State == MemberState.Suspect || Due(entry) > now)
+        {
+            return false;
+        }
+
+        entry.IsSettled = entry.State == MemberState.Alive;
+        entry.UnsettledSince = null;
+        if (!entry.IsSettled && isMajority)
+        {
+            entry.Removals.RemoveAll(at => at <= now - SwimTiming.RemovalMemory);
+            entry.Removals.Add(now);
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// The names that count for the table. Quarantines hold only while they concern fewer than half of the live members: the others must
+    /// be able to carry the load. Where nobody is settled, as when all start together, everybody is.
+    /// </summary>
+    public static HashSet<NodeName> SettledNames(IReadOnlyCollection<MemberEntry> entries, long now)
+    {
+        var live = entries.Count(entry => entry.IsLive);
+        var quarantined = entries.Count(entry => entry.IsLive && entry.QuarantinedUntil > now);
+        var holdsQuarantine = quarantined * 2 < live;
+        var settled = Names(entries.Where(entry => entry.IsSettled && !(holdsQuarantine && entry.QuarantinedUntil > now)));
+        settled = settled.Count > 0 ? settled : Names(entries.Where(entry => entry.State is MemberState.Alive or MemberState.Suspect));
+        return settled.Count > 0 ? settled : Names(entries.Where(entry => entry.IsLive));
+    }
+
+    private static HashSet<NodeName> Names(IEnumerable<MemberEntry> entries) => [.. entries.Select(entry => entry.Name)];
+
+    private long Due(MemberEntry entry) =>
+        Math.Min(
+            Math.Max(entry.UnsettledSince!.Value, _lastChange) + timing.SettleWindow,
+            entry.UnsettledSince.Value + LongestWait);
+}
