@@ -68,12 +68,12 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
         }
     }
 
-    /// <summary>Sets the wall clock alone, as an administrator does; durations are not affected.</summary>
-    public void SetUtcNow(DateTimeOffset now)
+    /// <summary>Sets the wall clock wrong, as an administrator does; durations do not notice.</summary>
+    public void Skew(TimeSpan by)
     {
         lock (_lock)
         {
-            _now = now;
+            _now += by;
         }
     }
 

@@ -136,7 +136,7 @@ public sealed class GossipLoopTests
         _network.Time.Advance(TimeSpan.FromSeconds(5));
         var past = nodes[2].Loop.Self;
         await _network.KillAsync(nodes[2]);
-        _network.Time.SetUtcNow(_network.Time.GetUtcNow() - TimeSpan.FromHours(1));
+        _network.Time.Skew(TimeSpan.FromHours(-1));
 
         var returned = Start("c:1")[0];
         _network.Time.Advance(TimeSpan.FromSeconds(3));

@@ -24,7 +24,7 @@ internal sealed class MemoryNetwork : IAsyncDisposable
         var settings = new MembershipSettings(NodeName.Parse(name ?? address), at, "", 1, profile, TimeSpan.FromSeconds(5));
         var transport = new MemoryTransport(this, at);
         var source = new StaticSeeds((seeds ?? []).Select(PeerAddress.Parse));
-        var loop = new GossipLoop(settings, transport, Time, new Random(HashCode.Combine(seed, _all.Count)), source, NullLogger.Instance);
+        var loop = new GossipLoop(settings, transport, Time, new Random((seed * 397) + _all.Count), source, NullLogger.Instance);
         var node = new MemoryNode(at, loop);
         transport.Node = node;
         _nodes[at] = node;

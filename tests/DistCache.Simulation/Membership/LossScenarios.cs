@@ -1,0 +1,82 @@
+namespace DistCache.Simulation.Membership;
+
+/// <summary>One node with bad links: the others must neither be drawn in nor move data for nothing.</summary>
+public sealed class LossScenarios
+{
+    private static readonly TimeSpan Minute = TimeSpan.FromMinutes(1);
+
+    [Test]
+    public void Loss_OnOneNodesLinks_AtMostOneRemovalAndReturnThenNone(
+        [Values(3, 5, 10)] int nodes, [Values] ClusterProfile profile, [Values(0.3, 0.8)] double loss, [Values(1, 2, 3)] int seed)
+    {
+        using var cluster = new Cluster(nodes, profile, seed).Form();
+        var victim = cluster.Nodes[1];
+        cluster.SetLoss(victim, loss);
+
+        cluster.Simulation.Run(TimeSpan.FromMinutes(5));
+
+        AssertCalm(cluster, victim, Minute);
+        cluster.Network.Heal();
+        cluster.Converge(TimeSpan.FromMinutes(6));
+    }
+
+    [Test]
+    public void Loss_OneWay_AtMostOneRemovalThenNone(
+        [Values(3, 5, 10)] int nodes, [Values] ClusterProfile profile, [Values] bool isDeaf, [Values(1, 2, 3)] int seed)
+    {
+        using var cluster = new Cluster(nodes, profile, seed).Form();
+        var victim = cluster.Nodes[1];
+        foreach (var other in cluster.Others(victim))
+        {
+            cluster.SetLoss(isDeaf ? other : victim, isDeaf ? victim : other, 1);
+        }
+
+        cluster.Simulation.Run(TimeSpan.FromMinutes(3));
+
+        AssertCalm(cluster, victim, Minute);
+        cluster.Network.Heal();
+        cluster.Converge((cluster.RedialInterval * 2) + (cluster.SettleWindow * 4));
+    }
+
+    [Test]
+    public void FlipFlop_TwentySecondsOnAndOff_AtMostOneRemovalAndReturnThenNone(
+        [Values(3, 5, 10)] int nodes, [Values] ClusterProfile profile, [Values(1, 2, 3)] int seed)
+    {
+        using var cluster = new Cluster(nodes, profile, seed).Form();
+        var victim = cluster.Nodes[1];
+        for (var i = 0; i < 9; i++)
+        {
+            cluster.Isolate(victim);
+            cluster.Simulation.Run(TimeSpan.FromSeconds(20));
+            cluster.Network.Heal();
+            cluster.Simulation.Run(TimeSpan.FromSeconds(20));
+        }
+
+        AssertCalm(cluster, victim, Minute);
+        cluster.Converge(TimeSpan.FromMinutes(1));
+    }
+
+    [TestCase(5)]
+    [TestCase(10)]
+    public void Network_SlowReorderingAndDuplicating_MovesNothing(int nodes)
+    {
+        using var cluster = new Cluster(nodes, ClusterProfile.Fast).Form();
+        cluster.Network.Default = new Link(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(80), Loss: 0.05, Duplication: 0.3);
+
+        cluster.Simulation.Run(TimeSpan.FromMinutes(3));
+
+        Assert.That(cluster.Nodes.Sum(node => cluster.Ownership.Removals(node, cluster.Nodes)), Is.Zero, () => cluster.Simulation.Describe());
+    }
+
+    private static void AssertCalm(Cluster cluster, SimulatedNode victim, TimeSpan since)
+    {
+        var others = cluster.Others(victim).ToArray();
+        var first = cluster.Simulation.Elapsed;
+        Assert.Multiple(() =>
+        {
+            Assert.That(cluster.Ownership.Removals(victim, others), Is.LessThanOrEqualTo(1), "removals");
+            Assert.That(cluster.Ownership.Returns(victim, others), Is.LessThanOrEqualTo(1), "returns");
+            Assert.That(cluster.Ownership.ChangesOfOthers(victim, others), Is.Zero, "changes of others");
+        });
+    }
+}

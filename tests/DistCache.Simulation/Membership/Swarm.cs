@@ -1,0 +1,56 @@
+namespace DistCache.Simulation.Membership;
+
+/// <summary>
+/// Random faults for two virtual minutes, then peace: whatever happened, one view must be the end of it. DISTCACHE_SEEDS says how many
+/// seeds (200 unless set), DISTCACHE_SEED runs one of them.
+/// </summary>
+public sealed class Swarm
+{
+    private const int Batches = 8;
+
+    private static readonly TimeSpan Duration = TimeSpan.FromMinutes(2);
+
+    /// <summary>The long peace that the worst may need: a wrong suspicion in a sick cluster, a redial, the settle windows.</summary>
+    private static readonly TimeSpan Peace = TimeSpan.FromMinutes(3);
+
+    public static bool IsLong => Environment.GetEnvironmentVariable("DISTCACHE_LONG") == "1";
+
+    private static int Seeds => int.TryParse(Environment.GetEnvironmentVariable("DISTCACHE_SEEDS"), out var seeds) ? seeds : 200;
+
+    [Test]
+    public void Faults_OfEveryKindAtRandom_EndInOneView([Range(0, Batches - 1)] int batch)
+    {
+        if (Environment.GetEnvironmentVariable("DISTCACHE_SEED") is { } given)
+        {
+            Run(int.Parse(given, null));
+            return;
+        }
+
+        for (var seed = 1 + batch; seed <= Seeds; seed += Batches)
+        {
+            Run(seed);
+        }
+    }
+
+    private static void Run(int seed)
+    {
+        var shape = new Random(seed);
+        using var cluster = new Cluster(shape.Next(1, 8), (ClusterProfile)shape.Next(2), seed, seeds: shape.Next(1, 4));
+        foreach (var node in cluster.Nodes)
+        {
+            node.Start();
+        }
+
+        var faults = new RandomFaults(cluster);
+        while (cluster.Simulation.Elapsed < Duration)
+        {
+            faults.InjectOne();
+            cluster.Simulation.Run(TimeSpan.FromSeconds(8) * cluster.Simulation.Random.NextDouble());
+        }
+
+        faults.EndAll();
+        cluster.Converge(Peace);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(5));
+        Assert.That(cluster.IsOne(), Is.True, () => $"The one view did not last. {cluster.Simulation.Describe()}");
+    }
+}
