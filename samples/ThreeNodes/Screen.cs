@@ -9,12 +9,18 @@ namespace ThreeNodes;
 internal sealed class Screen
 {
     private const int BarWidth = 40;
+
+    /// <summary>In less than this a line of the table would wrap, be two for the terminal and one for us, and drawing over it go astray.</summary>
+    private const int MinimumWidth = 80;
+
     private const string Green = "32";
     private const string Red = "31";
     private const string Bold = "1";
 
     private readonly TextWriter _out = Console.Out;
-    private readonly bool _isLive = !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
+    private readonly bool _isLive =
+        !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb" && Console.WindowWidth >= MinimumWidth;
+
     private readonly bool _hasColour;
     private readonly TimeSpan _interval;
     private readonly Dictionary<string, Rate> _rates = [];
@@ -44,8 +50,8 @@ internal sealed class Screen
     public void Event(TimeSpan elapsed, string text)
     {
         Erase();
-        _out.WriteLine(Line($"{Seconds(elapsed)}  {text}"));
-        _nextDraw = TimeSpan.Zero;
+        _out.WriteLine($"{Seconds(elapsed)}  {text}");
+        _nextDraw = elapsed + (_interval / 2);
     }
 
     public void Draw(TimeSpan elapsed, double done, IReadOnlyList<NodeProcess> nodes)
@@ -64,8 +70,8 @@ internal sealed class Screen
         var filled = (int)(BarWidth * Math.Clamp(done, 0, 1));
         string[] table =
         [
-            Line($"{Seconds(elapsed)}  [{new string('#', filled)}{new string('.', BarWidth - filled)}]"),
-            Line("          node    state        ops/s     hits   slots      p50      p99  members"),
+            $"{Seconds(elapsed)}  [{new string('#', filled)}{new string('.', BarWidth - filled)}]",
+            "          node    state      ops/s   hits  slots        p50        p99 members",
             .. nodes.Select(Row),
         ];
         Erase();
@@ -94,18 +100,22 @@ internal sealed class Screen
 
     private string Row(NodeProcess node)
     {
-        var state = node.State switch { NodeState.Up => Paint("up      ", Green), NodeState.Killed => Paint("killed  ", Red), _ => "starting" };
-        var name = $"          {node.Name}  {state}";
-        if (node.State != NodeState.Up || node.Progress.Operations == 0)
+        var (state, colour) = node.State switch
+        {
+            NodeState.Up => ("up", Green),
+            NodeState.Killed => ("killed", Red),
+            _ => ("starting", ""),
+        };
+        var name = $"          {node.Name}  {Paint(state, colour)}";
+        if (node.State != NodeState.Up || RateOf(node).PerSecond() is not var (operations, hits))
         {
             return name;
         }
 
         var progress = node.Progress;
-        var (operations, hits) = RateOf(node).PerSecond();
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{name}  {operations,8:N0}  {hits,5:P1}  {progress.Share,5:P1} {Milliseconds(progress.Median)} {Milliseconds(progress.Percentile99)}  {progress.Members,7}");
+            $"{name}{new string(' ', 8 - state.Length)} {operations,7:N0} {hits,6:0.0%} {progress.Share,6:0.0%} {Milliseconds(progress.Median)} {Milliseconds(progress.Percentile99)} {progress.Members,7}");
     }
 
     private Rate RateOf(NodeProcess node)
@@ -130,14 +140,11 @@ internal sealed class Screen
         }
     }
 
-    /// <summary>A line that wrapped would be two for the terminal and one for us, and the next drawing would go astray.</summary>
-    private string Line(string text) => _isLive && Console.WindowWidth is > 0 and var width && text.Length >= width ? text[..(width - 1)] : text;
-
-    private string Paint(string text, string colour) => _hasColour ? $"\e[{colour}m{text}\e[0m" : text;
+    private string Paint(string text, string colour) => _hasColour && colour.Length > 0 ? $"\e[{colour}m{text}\e[0m" : text;
 
     private static string Seconds(TimeSpan elapsed) => string.Create(CultureInfo.InvariantCulture, $"{elapsed.TotalSeconds,6:F1} s");
 
-    private static string Milliseconds(TimeSpan time) => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds,5:F2} ms");
+    private static string Milliseconds(TimeSpan time) => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds,7:F2} ms");
 
     /// <summary>What a node did in the last two seconds.</summary>
     private sealed class Rate
@@ -156,14 +163,15 @@ internal sealed class Screen
             }
         }
 
-        public (double Operations, double Hits) PerSecond()
+        /// <summary>Null until there is something to tell.</summary>
+        public (double Operations, double Hits)? PerSecond()
         {
             var (at, first) = _samples.Peek();
             var seconds = (_last.At - at).TotalSeconds;
             var gets = _last.Progress.Gets - first.Gets;
-            return (
-                seconds > 0 ? (_last.Progress.Operations - first.Operations) / seconds : 0,
-                gets > 0 ? (double)(_last.Progress.Hits - first.Hits) / gets : 0);
+            return seconds > 0 && gets > 0
+                ? ((_last.Progress.Operations - first.Operations) / seconds, (double)(_last.Progress.Hits - first.Hits) / gets)
+                : null;
         }
     }
 }

@@ -70,12 +70,19 @@ internal sealed class Summary
         yield return ("operations", Text($"{operations:N0} in {_load.TotalSeconds:F1} s, {operations / _load.TotalSeconds:N0} a second"));
         yield return ("gets", Text($"{gets:N0}, {(double)hits / Math.Max(1, gets):P1} hits, {_lives.Sum(life => life.FailedGets):N0} failed"));
         yield return ("sets", Text($"{_lives.Sum(life => life.Sets):N0}, {_lives.Sum(life => life.FailedSets):N0} failed (not acknowledged)"));
-        yield return ("kill", Text($"{_victim} at {_killed.TotalSeconds:F1} s; longest operation on the others until it was started again: {_longest.TotalMilliseconds:N0} ms"));
-        yield return ("return", Text($"a member and an owner again {_return.TotalSeconds:F1} s after its start"));
+        yield return ("kill", Text($"{_victim} at {_killed.TotalSeconds:F1} s"));
+        yield return ("stall", Text($"{_longest.TotalMilliseconds:N0} ms: the longest operation on the others until it was back"));
+        yield return ("return", Text($"member and owner again {_return.TotalSeconds:F1} s after its start"));
         yield return ("evicted", Text($"{Evicted:N0} entries"));
-        yield return ("acknowledged", Text($"{_acknowledged:N0} writes of {_keys:N0} keys"));
+        yield return ("acknowledged", Text($"{_acknowledged:N0} writes of {_keys:N0} keys, as the nodes reported"));
+        yield return ("", "(unknown is what the killed one did in its last 0.2 s)");
         yield return ("checked", Text($"{_verdicts.Values.Sum():N0} reads: every key through every node"));
-        yield return ("lost", Text($"{_lostKeys.Count:N0} keys: {Count(Verdict.Missing)} reads missing, {Count(Verdict.Older)} older, {Count(Verdict.Damaged)} damaged, {Count(Verdict.Unreadable)} failed"));
+        yield return ("lost", Text($"{_lostKeys.Count:N0} keys"));
+        if (_lostKeys.Count > 0)
+        {
+            yield return ("", Text($"reads: {Count(Verdict.Missing)} missing, {Count(Verdict.Older)} older, {Count(Verdict.Damaged)} damaged, {Count(Verdict.Unreadable)} failed"));
+        }
+
         foreach (var example in _examples)
         {
             yield return ("", example);

@@ -38,7 +38,7 @@ internal sealed class LongRunTests : ClusterTest
         while (clock.Elapsed < duration);
 
         await load.StopAsync();
-        await cluster.WaitUntilAgreedAsync();
+        await cluster.WaitUntilAgreedAsync(areAllOwners: false);
         TestContext.Out.WriteLine(load.Describe());
         var lost = await load.CheckAsync();
         Assert.Multiple(() =>
@@ -59,7 +59,7 @@ internal sealed class LongRunTests : ClusterTest
             case 0:
                 fault = $"{name} was killed, and started when the others had given it up";
                 await cluster[index].KillAsync();
-                await cluster.WaitUntilAgreedAsync();
+                await cluster.WaitUntilAgreedAsync(areAllOwners: false);
                 await cluster.StartAsync(index);
                 break;
             case 1:
@@ -71,7 +71,7 @@ internal sealed class LongRunTests : ClusterTest
                 fault = $"{name} was stopped and started";
                 load.Leave(index);
                 await cluster[index].StopAsync();
-                await cluster.WaitUntilAgreedAsync();
+                await cluster.WaitUntilAgreedAsync(areAllOwners: false);
                 await cluster.StartAsync(index);
                 load.Use(index);
                 break;
@@ -87,7 +87,7 @@ internal sealed class LongRunTests : ClusterTest
                 break;
         }
 
-        await cluster.WaitUntilAgreedAsync();
+        await cluster.WaitUntilAgreedAsync(areAllOwners: false);
         return fault;
     }
 
