@@ -1,0 +1,43 @@
+using System.Diagnostics;
+using DistCache.Entries;
+using DistCache.Memory;
+
+namespace DistCache.Benchmarks.Memory;
+
+/// <summary>A million entries that end in the same second: when they are gone, and how long an operation waits meanwhile.</summary>
+internal static class ExpireNumbers
+{
+    public static void Run(Arguments arguments)
+    {
+        var entries = arguments.Number("entries", 1_000_000);
+        using var tier = new MemoryTier(1L << 30, Eviction.Lru, TimeProvider.System);
+        var due = DateTimeOffset.UtcNow.AddSeconds(15);
+        var key = new byte[21];
+        var value = new byte[100];
+        for (var i = 0; i < entries; i++)
+        {
+            BitConverter.TryWriteBytes(key, i + 1);
+            Put(tier, key, (ulong)i + 1, value, new Expiration(due.ToUnixTimeMilliseconds() + (i % 1_000), 0));
+        }
+
+        var full = tier.Statistics.Bytes;
+        using var watch = new StallWatch();
+        while (DateTimeOffset.UtcNow < due.AddSeconds(60) && (DateTimeOffset.UtcNow < due.AddSeconds(2) || tier.Statistics.Expired < entries))
+        {
+            for (var i = 0; i < 10_000; i++)
+            {
+                BitConverter.TryWriteBytes(key, -1 - (i % 1_000));
+                watch.Time(() => Put(tier, key, (ulong)Stopwatch.GetTimestamp(), value, Expiration.None));
+            }
+        }
+
+        var gone = DateTimeOffset.UtcNow - due.AddSeconds(1);
+        Console.WriteLine(
+            $"{tier.Statistics.Expired:N0} of {entries:N0} entries gone {gone.TotalSeconds:F1} s after the last was due; "
+            + $"{full >> 20} MiB before, {tier.Statistics.Bytes >> 20} MiB now; longest stall of a set {watch.LongestMilliseconds:F2} ms, "
+            + $"of an idle loop {watch.LongestIdleMilliseconds:F2} ms");
+    }
+
+    private static void Put(MemoryTier tier, byte[] key, ulong clock, byte[] value, Expiration expiration) =>
+        tier.Apply(key, new EntryInfo(new EntryVersion(clock, 1), expiration, 0, EntryFlags.None), new(value), out _);
+}

@@ -1,0 +1,62 @@
+using System.Buffers;
+using DistCache.Entries;
+using DistCache.Memory;
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Caching.Memory;
+using Microsoft.Extensions.Options;
+
+namespace DistCache.Benchmarks.Memory;
+
+/// <summary>The two that are compared, as an application meets them: keys are strings.</summary>
+internal abstract class Side : IDisposable
+{
+    public abstract string Name { get; }
+
+    public static Side Create(string name, long budget) => name == "tier" ? new TierSide(budget) : new MicrosoftSide();
+
+    public abstract void Set(string key, byte[] value);
+
+    /// <summary>Reads into a buffer, or as an array if that is all the side can do; the value's length, -1 for a miss.</summary>
+    public abstract int Get(string key, byte[] buffer);
+
+    public virtual void Dispose()
+    {
+    }
+}
+
+/// <summary>The memory tier behind what the public face does on top of it: encoding the key, stamping a version.</summary>
+internal sealed class TierSide(long budget, Eviction eviction = Eviction.Lru) : Side
+{
+    private readonly HybridClock _clock = new(TimeProvider.System);
+
+    public MemoryTier Tier { get; } = new(budget, eviction, TimeProvider.System);
+
+    public override string Name => "DistCache memory tier";
+
+    public override void Set(string key, byte[] value)
+    {
+        Span<byte> buffer = stackalloc byte[64];
+        var version = new EntryVersion(_clock.Next(), 1);
+        Tier.Apply(EntryKey.Encode(key, buffer, 64), new EntryInfo(version, Expiration.None, 0, EntryFlags.None), new ReadOnlySequence<byte>(value), out _);
+    }
+
+    public override int Get(string key, byte[] buffer)
+    {
+        Span<byte> keyBuffer = stackalloc byte[64];
+        return Tier.Read(EntryKey.Encode(key, keyBuffer, 64), buffer, true, out _, out var length) == LookupOutcome.Hit ? length : -1;
+    }
+
+    public override void Dispose() => Tier.Dispose();
+}
+
+internal sealed class MicrosoftSide : Side
+{
+    private readonly MemoryDistributedCache _cache = new(Options.Create(new MemoryDistributedCacheOptions { SizeLimit = long.MaxValue }));
+    private readonly DistributedCacheEntryOptions _options = new();
+
+    public override string Name => "MemoryDistributedCache";
+
+    public override void Set(string key, byte[] value) => _cache.Set(key, value.ToArray(), _options);
+
+    public override int Get(string key, byte[] buffer) => _cache.Get(key)?.Length ?? -1;
+}
