@@ -5,10 +5,12 @@ namespace DistCache;
 /// <summary>The cluster as this node sees it. Inject it to show or to watch the members.</summary>
 public sealed class DistCacheCluster
 {
+    private readonly Ownership _ownership;
     private volatile ClusterView _view;
 
     internal DistCacheCluster(Ownership ownership)
     {
+        _ownership = ownership;
         _view = new ClusterView(ownership.Current);
         ownership.RoutingChanged += Publish;
     }
@@ -19,9 +21,9 @@ public sealed class DistCacheCluster
     /// <summary>The present picture; a node without peers is its only member.</summary>
     public ClusterView View => _view;
 
-    private void Publish(Routing routing)
+    private void Publish()
     {
-        var view = new ClusterView(routing);
+        var view = new ClusterView(_ownership.Current);
         _view = view;
         ViewChanged?.Invoke(this, view);
     }

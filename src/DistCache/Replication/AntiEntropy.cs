@@ -57,22 +57,38 @@ internal sealed class AntiEntropy(
         return new DigestReply(IsSameTable: true, differing);
     }
 
+    /// <summary>Asks which of these slots differ from what this node holds.</summary>
+    public static DigestRequest DigestsOf(MemoryTier memory, SlotSet slots, Routing routing)
+    {
+        List<long> digests = [];
+        foreach (var slot in slots)
+        {
+            digests.Add(memory.DigestOf(slot));
+        }
+
+        return new DigestRequest(slots, digests, routing.Table.Hash);
+    }
+
     private async Task RunAsync()
     {
-        try
+        // Nodes that start together do not all compare at the same moment.
+        await Task.Delay(Interval * random.NextDouble(), time, CancellationToken.None).ConfigureAwait(false);
+        using var timer = new PeriodicTimer(Interval, time);
+        while (!_stopping.IsCancellationRequested)
         {
-            // Nodes that start together do not all compare at the same moment.
-            await Task.Delay(Interval * random.NextDouble(), time, CancellationToken.None).ConfigureAwait(false);
-            using var timer = new PeriodicTimer(Interval, time);
-            do
+            try
             {
                 await CompareWithAllAsync(ownership.Current).ConfigureAwait(false);
+                await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
             }
-            while (await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false));
-        }
-        catch (OperationCanceledException)
-        {
-            // The node stops.
+            catch (OperationCanceledException)
+            {
+                // The node stops.
+            }
+            catch (Exception exception)
+            {
+                Log.BackgroundFailed(logger, nameof(AntiEntropy), exception);
+            }
         }
     }
 
@@ -102,14 +118,7 @@ internal sealed class AntiEntropy(
     private async ValueTask CompareAsync(Member owner, SlotSet slots, Routing routing)
     {
         var upTo = (ulong)Math.Max(0, (time.GetUtcNow() - MinimumAge).ToUnixTimeMilliseconds()) << HybridClock.CounterBits;
-        List<long> digests = [];
-        foreach (var slot in slots)
-        {
-            digests.Add(memory.DigestOf(slot));
-        }
-
-        var request = new DigestRequest(slots, digests, routing.Table.Hash);
-        var reply = await calls.SendAsync(owner, request, routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
+        var reply = await calls.SendAsync(owner, DigestsOf(memory, slots, routing), routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
         if (reply is not DigestReply { IsSameTable: true, Differing: { } differing }
             || !await RepairAsync(owner, differing, upTo, routing).ConfigureAwait(false))
         {

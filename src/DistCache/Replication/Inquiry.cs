@@ -165,13 +165,29 @@ internal sealed class Inquiry(
             return;
         }
 
+        var holders = _best.Holders.ToLookup(IsUsable);
+        await AskHoldersAsync(holders[true], cancellationToken).ConfigureAwait(false);
+        if (_best.Outcome == ReadOutcome.Miss)
+        {
+            // Silent ones cost the whole patience: only where there is nothing to lose.
+            await AskHoldersAsync(holders[false], cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask AskHoldersAsync(IEnumerable<PeerAddress> holders, CancellationToken cancellationToken)
+    {
         var asHolder = request with { AsHolder = true };
-        var asked = _best.Holders.Select(holder => calls.SendAsync(holder, asHolder, Patience, cancellationToken).AsTask());
+        var asked = holders.Select(holder => holder == routing.View.Self.Address
+            ? Task.FromResult<PeerReply>(askSelf(asHolder))
+            : calls.SendAsync(holder, asHolder, Patience, cancellationToken).AsTask());
         foreach (var reply in await Task.WhenAll(asked).ConfigureAwait(false))
         {
             Weigh(reply);
         }
     }
+
+    private bool IsUsable(PeerAddress address) =>
+        routing.LiveMembers.FirstOrDefault(member => member.Address == address) is not { } member || routing.IsSelf(member) || calls.IsUsable(member);
 
     /// <summary>A hit or tombstone beats a miss (which has no version), then the higher version the lower, then the weightier word.</summary>
     private static ReadReply Better(ReadReply? best, ReadReply other)

@@ -8,43 +8,80 @@ using Microsoft.Extensions.Logging;
 namespace DistCache.Replication;
 
 /// <summary>
-/// Turns views into tables, and decides which slots must be taken over when the table changes. One writer
-/// (<see cref="Update"/>, called in order by membership); readers take <see cref="Current"/> once and work with that.
+/// Turns views into tables, and decides which slots must be taken over when the table changes. One writer at a time;
+/// readers take <see cref="Current"/> once and work with that.
 /// </summary>
 internal sealed class Ownership(MembershipView view, int replicaCount, ILogger logger)
 {
+    private readonly Lock _lock = new();
     private volatile Routing _current = First(view, replicaCount);
 
     /// <summary>Anything about the members changed.</summary>
-    public event Action<Routing>? RoutingChanged;
+    public event Action? RoutingChanged;
 
-    /// <summary>The table changed; the new routing names what is to be imported.</summary>
-    public event Action<Routing>? TableChanged;
+    /// <summary>Something is to be imported.</summary>
+    public event Action<Routing>? ImportBegins;
 
     public Routing Current => _current;
 
-    /// <summary>Takes a new view. Calls must not overlap.</summary>
+    /// <summary>Takes a new view.</summary>
     public void Update(MembershipView newView)
     {
-        var old = _current;
-        var settled = SettledOf(newView);
-        if (settled.Count == 0 || !IsNews(old, settled))
+        Routing old;
+        Routing routing;
+        lock (_lock)
         {
-            Publish(new Routing(newView, old.Table, old.Import));
-            return;
+            old = _current;
+            routing = _current = Next(old, newView);
+        }
+
+        Announce(old, routing);
+    }
+
+    /// <summary>
+    /// This node did not run for a while, and others may have led its slots meanwhile: it vouches for none until it has compared them
+    /// with every other member.
+    /// </summary>
+    public void Doubt()
+    {
+        Routing old;
+        Routing routing;
+        lock (_lock)
+        {
+            old = _current;
+            routing = _current = new Routing(old.View, old.Table, ImportFor(old, old.View, old.Table, doubtsAll: true));
+        }
+
+        Announce(old, routing);
+    }
+
+    private Routing Next(Routing old, MembershipView view)
+    {
+        var settled = SettledOf(view);
+
+        // Whoever was suspected was passed over, and doubts itself as after a standstill.
+        var wasSuspected = view.Self.Record.Identity == old.View.Self.Record.Identity
+            && view.Self.Record.Refutation > old.View.Self.Record.Refutation;
+        if (!wasSuspected && !IsNews(old, settled))
+        {
+            return new Routing(view, old.Table, old.Import);
         }
 
         var table = IsSameTable(old.Table, settled, replicaCount) ? old.Table : BuildTable(settled, replicaCount);
-        var routing = new Routing(newView, table, ImportFor(old, newView, table));
-        Publish(routing);
-        Log.TableChanged(logger, table.Nodes.Length, table.Hash, routing.Import.PendingSlots().Count);
-        TableChanged?.Invoke(routing);
+        return new Routing(view, table, ImportFor(old, view, table, wasSuspected));
     }
 
-    private void Publish(Routing routing)
+    /// <summary>Outside the lock; two announcements may overlap, so subscribers take <see cref="Current"/>.</summary>
+    private void Announce(Routing old, Routing routing)
     {
-        _current = routing;
-        RoutingChanged?.Invoke(routing);
+        RoutingChanged?.Invoke();
+        if (ReferenceEquals(old.Import, routing.Import))
+        {
+            return;
+        }
+
+        Log.TableChanged(logger, routing.Table.Nodes.Length, routing.Table.Hash, routing.Import.PendingSlots().Count);
+        ImportBegins?.Invoke(routing);
     }
 
     public static bool MayHold(Member member) => member.State is MemberState.Alive or MemberState.Suspect or MemberState.Leaving;
@@ -52,7 +89,12 @@ internal sealed class Ownership(MembershipView view, int replicaCount, ILogger l
     private static Routing First(MembershipView view, int replicaCount) =>
         new(view, BuildTable([view.Self], replicaCount), Import.Nothing());
 
-    private static List<Member> SettledOf(MembershipView view) => [.. view.Members.Where(member => member.IsSettled)];
+    /// <summary>Where nobody is settled, because this node leaves and has no successor, it goes on alone.</summary>
+    private static List<Member> SettledOf(MembershipView view)
+    {
+        List<Member> settled = [.. view.Members.Where(member => member.IsSettled)];
+        return settled.Count > 0 ? settled : [view.Self];
+    }
 
     private static int ReplicaCountOf(IEnumerable<Member> settled, int own) => settled.Max(member => Math.Max(own, member.Record.ReplicaCount));
 
@@ -73,12 +115,12 @@ internal sealed class Ownership(MembershipView view, int replicaCount, ILogger l
     /// member. The rest: at members that were not in the old table, or not in this life, since they may come from another side of a
     /// split, or have written before they joined.
     /// </summary>
-    private static Import ImportFor(Routing old, MembershipView view, SlotTable table)
+    private static Import ImportFor(Routing old, MembershipView view, SlotTable table, bool doubtsAll)
     {
         var (owned, taken) = SlotsOf(old, table, view.Self.Name);
         return new Import(view.Members
             .Where(member => member.Name != view.Self.Name && MayHold(member))
-            .Select(member => (member, old.Knows(member.Record.Identity) ? taken : owned)));
+            .Select(member => (member, old.Knows(member.Record.Identity) && !doubtsAll ? taken : owned)));
     }
 
     /// <summary>All slots that this node owns, and those among them that it cannot vouch for.</summary>

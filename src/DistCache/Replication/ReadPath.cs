@@ -17,7 +17,7 @@ namespace DistCache.Replication;
 /// A request is never forwarded.
 /// </summary>
 internal sealed class ReadPath(
-    Ownership ownership, MemoryTier memory, PeerCalls calls, Renewals renewals, TimeProvider time, ReplicationOptions options)
+    Ownership ownership, MemoryTier memory, PeerCalls calls, Renewals renewals, Pulse pulse, TimeProvider time, ReplicationOptions options)
 {
     /// <summary>How often a read starts again because the nodes it asked work by another table.</summary>
     private const int MaximumRetries = 2;
@@ -31,7 +31,7 @@ internal sealed class ReadPath(
     public bool AnswersAlone(Slot slot)
     {
         var routing = ownership.Current;
-        return routing.StandingOf(slot) switch
+        return StandingOf(routing, slot) switch
         {
             Standing.Primary => options.ReadFrom != ReadFrom.Majority || routing.IsAlone,
             Standing.Replica => options.ReadFrom == ReadFrom.Nearest,
@@ -92,15 +92,26 @@ internal sealed class ReadPath(
     {
         var routing = ownership.Current;
         var slot = Slot.Of(request.Key.Span);
-        var standing = routing.StandingOf(slot);
+        var standing = StandingOf(routing, slot);
         if (standing == Standing.Holder && !request.AsHolder)
         {
             return new ReadReply(ReadOutcome.NotMine, standing, routing.Table.Hash, default, default, default);
         }
 
         var reply = Answer(request, routing, slot, standing);
-        return standing == Standing.Importing ? reply with { Holders = routing.Import.HoldersOf(slot) } : reply;
+        return standing == Standing.Importing ? reply with { Holders = HoldersOf(routing, slot) } : reply;
     }
+
+    /// <summary>What this node's word is worth now; after a standstill no more than that of a node which imports.</summary>
+    private Standing StandingOf(Routing routing, Slot slot)
+    {
+        var standing = routing.StandingOf(slot);
+        return standing is Standing.Primary or Standing.Replica && !routing.IsAlone && pulse.IsLate ? Standing.Importing : standing;
+    }
+
+    private static IReadOnlyList<PeerAddress> HoldersOf(Routing routing, Slot slot) => routing.Import.IsPending(slot)
+        ? routing.Import.HoldersOf(slot)
+        : [.. routing.LiveMembers.Where(member => !routing.IsSelf(member)).Select(member => member.Address)];
 
     /// <summary>The primary, if it is another node and believed to answer.</summary>
     private Member? FindRemotePrimary(Routing routing, Slot slot)

@@ -27,16 +27,21 @@ internal sealed class Release(Ownership ownership, MemoryTier memory, Offer offe
     private async Task RunAsync()
     {
         using var timer = new PeriodicTimer(Interval, time);
-        try
+        while (!_stopping.IsCancellationRequested)
         {
-            while (await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false))
+            try
             {
+                await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
                 await ReleaseAllAsync(ownership.Current, _stopping.Token).ConfigureAwait(false);
             }
-        }
-        catch (OperationCanceledException)
-        {
-            // The node stops; whoever stops it gracefully waits for the hand-over first.
+            catch (OperationCanceledException)
+            {
+                // The node stops; whoever stops it gracefully waits for the hand-over first.
+            }
+            catch (Exception exception)
+            {
+                Log.BackgroundFailed(logger, nameof(Release), exception);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ namespace DistCache.Replication;
 /// <summary>The verbs of this folder, put together for one node, and the hand that gives each request to the verb that answers it.</summary>
 internal sealed class Replicator
 {
+    private readonly Pulse _pulse;
     private readonly Renewals _renewals;
     private readonly Takeover _takeover;
     private readonly Transfer _transfer;
@@ -29,7 +30,8 @@ internal sealed class Replicator
         Ownership = new Ownership(view, options.ReplicaCount, logger);
         Calls = new PeerCalls(transport, time);
         _renewals = new Renewals(Ownership, memory, Calls, time, options);
-        Reads = new ReadPath(Ownership, memory, Calls, _renewals, time, options);
+        _pulse = new Pulse(Ownership, time, options.Timeout);
+        Reads = new ReadPath(Ownership, memory, Calls, _renewals, _pulse, time, options);
         Writes = new WritePath(Ownership, memory, Calls, clock, time, options);
         _transfer = new Transfer(memory, Writes, Calls, time, options);
         _takeover = new Takeover(Ownership, memory, Calls, _transfer, time, options, logger);
@@ -51,6 +53,7 @@ internal sealed class Replicator
 
     public void Start()
     {
+        _pulse.Start();
         _takeover.Start();
         _release.Start();
         _antiEntropy.Start();
@@ -58,6 +61,7 @@ internal sealed class Replicator
 
     public void Stop()
     {
+        _pulse.Stop();
         _takeover.Stop();
         _release.Stop();
         _antiEntropy.Stop();

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using DistCache.Diagnostics;
+using DistCache.Entries;
 using DistCache.Membership;
 using DistCache.Memory;
 using DistCache.Peers;
@@ -13,7 +14,7 @@ namespace DistCache.Replication;
 /// <list type="number">
 /// <item>Every live member is asked which slots it holds anything of, until it works by the same table: from then on it stamps
 /// nothing more for slots that it does not own, so that what is read from it afterwards is all there is.</item>
-/// <item>Each is read to its end, a few at a time. One that does not answer is asked again for as long as it is a member.</item>
+/// <item>Each is read to its end, a few at a time, except where its digests equal this node's. One that does not answer is asked again for as long as it is a member.</item>
 /// <item>A slot that nobody holds any more is owned (<see cref="Import"/>).</item>
 /// </list>
 /// A new table ends this and starts another, which knows what was still missing.
@@ -31,11 +32,11 @@ internal sealed class Takeover(
 
     private readonly CancellationTokenSource _stopping = new();
 
-    public void Start() => ownership.TableChanged += Begin;
+    public void Start() => ownership.ImportBegins += Begin;
 
     public void Stop()
     {
-        ownership.TableChanged -= Begin;
+        ownership.ImportBegins -= Begin;
         _stopping.Cancel();
     }
 
@@ -60,6 +61,11 @@ internal sealed class Takeover(
         }
         catch (OperationCanceledException)
         {
+            return;
+        }
+        catch (Exception exception)
+        {
+            Log.TakeoverFailed(logger, exception);
             return;
         }
 
@@ -111,7 +117,19 @@ internal sealed class Takeover(
         }
 
         var wanted = routing.Import.Told(source.Record.Identity, holdings!.Held);
+        if (!wanted.IsEmpty && await FindDifferingAsync(source, wanted, routing).ConfigureAwait(false) is { } differing)
+        {
+            wanted = routing.Import.Told(source.Record.Identity, differing);
+        }
+
         return wanted.IsEmpty || await transfer.FetchAsync(source, wanted, routing, () => IsWanted(routing, source), _stopping.Token).ConfigureAwait(false);
+    }
+
+    /// <summary>Of slots that this node holds already, only those whose digests differ need to be read; null if that is not known.</summary>
+    private async ValueTask<SlotSet?> FindDifferingAsync(Member source, SlotSet slots, Routing routing)
+    {
+        var reply = await calls.SendAsync(source, AntiEntropy.DigestsOf(memory, slots, routing), routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
+        return reply is DigestReply { IsSameTable: true } digest ? digest.Differing : null;
     }
 
     /// <summary>No newer table replaced this import, and the source still is a member in this life.</summary>

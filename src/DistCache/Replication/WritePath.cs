@@ -140,8 +140,7 @@ internal sealed class WritePath(
     /// <summary>The (acting) primary's work.</summary>
     private async Task<PeerReply> LeadAsync(Routing routing, Slot slot, WriteRequest request)
     {
-        var reachable = ReachableMembers(routing);
-        if (reachable < options.MinimumMembers)
+        if (options.MinimumMembers > 1 && ReachableMembers(routing) is var reachable && reachable < options.MinimumMembers)
         {
             return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, options.MinimumMembers, reachable);
         }
@@ -185,18 +184,21 @@ internal sealed class WritePath(
     private bool IsHeld(ReadOnlyMemory<byte> key, EntryVersion version) =>
         memory.Read(key.Span, [], renew: false, out var info, out _) != LookupOutcome.Miss && info.Version == version;
 
-    private int Needed(Routing routing, WriteAck ack) => Math.Min(CopiesNeeded(ack, routing.Table.ReplicaCount), ReachableMembers(routing));
-
-    private int ReachableMembers(Routing routing)
+    /// <summary>Never more than the nodes in the table that are reachable now: no others hold copies.</summary>
+    private int Needed(Routing routing, WriteAck ack)
     {
-        var count = 0;
-        foreach (var member in routing.LiveMembers)
+        var reachable = 0;
+        for (var index = 0; index < routing.Table.Nodes.Length; index++)
         {
-            count += routing.IsSelf(member) || calls.IsUsable(member) ? 1 : 0;
+            reachable += IsReachable(routing[(ushort)index], routing) ? 1 : 0;
         }
 
-        return count;
+        return Math.Min(CopiesNeeded(ack, routing.Table.ReplicaCount), Math.Max(1, reachable));
     }
+
+    private int ReachableMembers(Routing routing) => routing.LiveMembers.Count(member => IsReachable(member, routing));
+
+    private bool IsReachable(Member member, Routing routing) => routing.IsSelf(member) || calls.IsUsable(member);
 
     private IEnumerable<Member> StandIns(Routing routing, Slot slot)
     {

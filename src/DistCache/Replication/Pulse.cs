@@ -1,0 +1,44 @@
+namespace DistCache.Replication;
+
+/// <summary>
+/// Knows whether this process has been standing still: paused, swapped out, in a long collection. While it stood, others may have
+/// passed it over and led its slots; until <see cref="Ownership.Doubt"/> took note of that it must not answer alone. So lateness is
+/// looked at with each answer, and not only when the timer gets its turn.
+/// </summary>
+internal sealed class Pulse(Ownership ownership, TimeProvider time, TimeSpan tolerance)
+{
+    /// <summary>Beats in a time of tolerance: a busy thread pool is not yet a standstill.</summary>
+    private const int BeatsPerTolerance = 4;
+
+    private readonly Lock _lock = new();
+    private ITimer? _timer;
+    private long _lastBeat;
+
+    /// <summary>More time has passed since the last beat than others wait for an answer.</summary>
+    public bool IsLate => _timer is not null && time.GetElapsedTime(Volatile.Read(ref _lastBeat)) > tolerance;
+
+    public void Start()
+    {
+        Volatile.Write(ref _lastBeat, time.GetTimestamp());
+        using (ExecutionContext.SuppressFlow())
+        {
+            _timer = time.CreateTimer(static state => ((Pulse)state!).Beat(), this, tolerance / BeatsPerTolerance, tolerance / BeatsPerTolerance);
+        }
+    }
+
+    public void Stop() => _timer?.Dispose();
+
+    private void Beat()
+    {
+        lock (_lock)
+        {
+            // Doubt first: between the two, a reader sees lateness or doubt.
+            if (IsLate)
+            {
+                ownership.Doubt();
+            }
+
+            Volatile.Write(ref _lastBeat, time.GetTimestamp());
+        }
+    }
+}
