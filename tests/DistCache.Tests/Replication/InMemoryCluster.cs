@@ -146,6 +146,22 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
         Replicator.Ownership.Update(new MembershipView(members.First(member => member.Name == Identity.Name), [.. members]));
     }
 
+    /// <summary>Takes the view that it has, in which it was suspected and has refuted that.</summary>
+    public void SeeRefuted()
+    {
+        var view = Replicator.Ownership.Current.View;
+        var self = view.Self with { Record = view.Self.Record with { Refutation = view.Self.Record.Refutation + 1 } };
+        Replicator.Ownership.Update(new MembershipView(self, view.Members.Replace(view.Self, self)));
+    }
+
+    /// <summary>Takes a view in which only itself is settled, and another one is alive.</summary>
+    public void SeeUnsettled(InMemoryNode other)
+    {
+        var all = ViewOf([this, other], _ => MemberState.Alive);
+        var members = all.Members.Select(member => member with { IsSettled = member.Name == Identity.Name }).ToList();
+        Replicator.Ownership.Update(new MembershipView(members.First(member => member.Name == Identity.Name), [.. members]));
+    }
+
     public async Task<WriteReply> SetAsync(byte[] key, byte[] value) => await Replicator.Writes.WriteAsync(
         new WriteRequest(key, Remove: false, RemainingTime.Unlimited, value, _cluster.Options.WriteAck, 0, PassedOver: false), default);
 

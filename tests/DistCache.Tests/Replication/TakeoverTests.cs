@@ -128,6 +128,54 @@ public sealed class TakeoverTests
         AssertHeldByExactlyTheOwners(cluster);
     }
 
+    [Test]
+    public async Task AfterAStandstill_TheOldPrimaryDoesNotAnswerWithWhatItMissed()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var (asleep, other) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(asleep, asleep);
+        await other.SetAsync(key, [1]);
+        cluster.Fault = (from, to, _) => from == asleep || to == asleep ? PeerFault.TimedOut : null;
+        cluster.Time.Jump(TimeSpan.FromSeconds(3));
+        await other.SetAsync(key, [2]);
+        Assert.That(asleep.Held(key), Is.EqualTo(new byte[] { 1 }), "it slept through the second write");
+
+        cluster.Fault = static (_, _, _) => null;
+
+        Assert.That(asleep.Replicator.Reads.AnswersAlone(DistCache.Entries.Slot.Of(key)), Is.False, "before any timer had its turn");
+        Assert.That(await asleep.GetAsync(key), Is.EqualTo(new byte[] { 2 }));
+        Assert.That(await cluster.Nodes[2].GetAsync(key), Is.EqualTo(new byte[] { 2 }));
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(asleep.Replicator.Reads.AnswersAlone(DistCache.Entries.Slot.Of(key)), Is.True, "after the comparison");
+        Assert.That(asleep.Held(key), Is.EqualTo(new byte[] { 2 }));
+    }
+
+    [Test]
+    public async Task AfterASuspicion_TheMemberComparesBeforeItAnswersAlone()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (suspected, other) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(suspected, suspected);
+        await other.SetAsync(key, [1]);
+        cluster.Fault = (from, to, _) => PeerFault.TimedOut;
+        await other.SetAsync(key, [2]);
+        cluster.Fault = static (_, _, _) => null;
+
+        suspected.SeeRefuted();
+
+        Assert.That(await suspected.GetAsync(key), Is.EqualTo(new byte[] { 2 }));
+    }
+
+    [Test]
+    public async Task WhileAMemberIsNotSettled_WritesNeedNoCopyOnIt()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var alone = cluster.Nodes[0];
+        alone.SeeUnsettled(cluster.Nodes[1]);
+        var reply = await alone.SetAsync(Key(1), [1]);
+        Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+    }
+
     private static byte[] Key(int i) => Encoding.UTF8.GetBytes($"key{i}");
 
     private static byte[] Value(int i) => BitConverter.GetBytes(i);
