@@ -1,0 +1,199 @@
+using System.Text;
+using DistCache.Entries;
+using DistCache.Simulation.Membership;
+
+namespace DistCache.Simulation.Replication;
+
+/// <summary>A simulated cluster of caches, its callers, and what must be true of the entries in the end.</summary>
+internal sealed class CacheCluster : IDisposable
+{
+    /// <summary>A crash is noticed, the table changes, every import ends: all of that within this time.</summary>
+    private static readonly TimeSpan ConvergeLimit = TimeSpan.FromMinutes(2);
+
+    /// <summary>Two rounds of anti-entropy, and the age below which it leaves versions alone.</summary>
+    private static readonly TimeSpan TwoRounds = (2 * DistCache.Replication.AntiEntropy.Interval) + DistCache.Replication.AntiEntropy.MinimumAge;
+
+    private readonly int _keys;
+
+    public CacheCluster(int nodes, int seed = 1, int keys = 40, ReplicationOptions? options = null)
+    {
+        _keys = keys;
+        Options = options ?? new ReplicationOptions();
+        Members = new Cluster(nodes, ClusterProfile.Fast, seed, compose: (_, seams, membership) => new CacheProcess(seams, membership, Options));
+    }
+
+    public Cluster Members { get; }
+
+    public Simulation Simulation => Members.Simulation;
+
+    public IReadOnlyList<SimulatedNode> Nodes => Members.Nodes;
+
+    public ReplicationOptions Options { get; }
+
+    public History History { get; } = new();
+
+    /// <summary>Every read is judged when it ends; else only those in the end.</summary>
+    public bool JudgesReads { get; set; }
+
+    public int Reads { get; private set; }
+
+    public int UnacknowledgedWrites { get; private set; }
+
+    private bool IsLoadOn { get; set; }
+
+    public static CacheProcess CacheOf(SimulatedNode node) => (CacheProcess)node.Process;
+
+    public CacheCluster Form()
+    {
+        Members.Form();
+        Settle();
+        return this;
+    }
+
+    /// <summary>One view, one table, nothing to import.</summary>
+    public void Settle()
+    {
+        Members.Converge(ConvergeLimit);
+        Simulation.RunUntil(
+            () => Simulation.RunningNodes.All(node => CacheOf(node).Replicator.Ownership.Current.Import.IsComplete),
+            ConvergeLimit,
+            "every import ends");
+    }
+
+    /// <summary>Callers on every node read, set and remove at random, each so many times a second, until <see cref="StopLoad"/>.</summary>
+    public void StartLoad(double operationsPerSecond = 50)
+    {
+        IsLoadOn = true;
+        foreach (var node in Nodes)
+        {
+            StartCaller(node, operationsPerSecond);
+        }
+    }
+
+    public void StartCaller(SimulatedNode node, double operationsPerSecond = 50)
+    {
+        var pause = TimeSpan.FromSeconds(1 / operationsPerSecond);
+        Simulation.Schedule(pause * Simulation.Random.NextDouble(), null, Operate);
+
+        void Operate()
+        {
+            if (!IsLoadOn)
+            {
+                return;
+            }
+
+            if (node.IsRunning && !node.IsPaused)
+            {
+                OperateOnce(node);
+            }
+
+            Simulation.Schedule(pause, null, Operate);
+        }
+    }
+
+    /// <summary>What is under way ends, as an acknowledgement or not.</summary>
+    public void StopLoad()
+    {
+        IsLoadOn = false;
+        Simulation.Run(2 * Options.Timeout);
+    }
+
+    public async Task WriteAsync(SimulatedNode node, string key, bool isRemove = false)
+    {
+        var write = History.Begin(key, isRemove, Simulation.Elapsed);
+        if (await CacheOf(node).WriteAsync(key, write.Value))
+        {
+            write.End = Simulation.Elapsed;
+        }
+        else
+        {
+            UnacknowledgedWrites++;
+        }
+    }
+
+    /// <summary>
+    /// After quiet: every key read on every node is as promised; all owners hold the same; nobody holds what it does not own.
+    /// </summary>
+    public void CheckEverything()
+    {
+        Settle();
+        Simulation.Run(TwoRounds);
+        foreach (var key in History.Keys)
+        {
+            foreach (var node in Simulation.RunningNodes)
+            {
+                var start = Simulation.Elapsed;
+                var read = CacheOf(node).ReadAsync(key);
+                Simulation.RunUntil(() => read.IsCompleted, Options.Timeout * 3, "a read ends");
+                var (answered, value) = read.Result;
+                var wrong = answered ? History.Judge(key, value, start) : $"{key} was not answered";
+                Assert.That(wrong, Is.Null, () => $"On {node.Name}. {Simulation.Describe()}");
+            }
+
+            CheckCopies(key);
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (var node in Nodes)
+        {
+            CacheOf(node).Memory.Dispose();
+        }
+
+        Members.Dispose();
+    }
+
+    private async void OperateOnce(SimulatedNode node)
+    {
+        var key = $"k{Simulation.Random.Next(_keys)}";
+        switch (Simulation.Random.Next(10))
+        {
+            case < 3:
+                await WriteAsync(node, key);
+                break;
+            case 3:
+                await WriteAsync(node, key, isRemove: true);
+                break;
+            default:
+                await ReadAndJudgeAsync(node, key);
+                break;
+        }
+    }
+
+    private async Task ReadAndJudgeAsync(SimulatedNode node, string key)
+    {
+        var start = Simulation.Elapsed;
+        var (answered, value) = await CacheOf(node).ReadAsync(key);
+        Reads++;
+        if (JudgesReads)
+        {
+            var wrong = answered ? History.Judge(key, value, start) : $"{key} was not answered";
+            if (wrong is not null)
+            {
+                Simulation.Trace.Errors.Add($"On {node.Name} at {start}: {wrong}");
+            }
+        }
+    }
+
+    private void CheckCopies(string key)
+    {
+        var slot = Slot.Of(Encoding.UTF8.GetBytes(key));
+        var copies = new List<(EntryVersion Version, int? Value)?>();
+        foreach (var node in Simulation.RunningNodes)
+        {
+            var cache = CacheOf(node);
+            var isOwner = cache.Replicator.Ownership.Current.StandingOf(slot) != Peers.Standing.Holder;
+            if (isOwner)
+            {
+                copies.Add(cache.Held(key));
+            }
+            else
+            {
+                Assert.That(cache.Held(key), Is.Null, () => $"{node.Name} holds {key}, which it does not own. {Simulation.Describe()}");
+            }
+        }
+
+        Assert.That(copies.Distinct().Count(), Is.EqualTo(1), () => $"The copies of {key} differ: {string.Join(", ", copies)}. {Simulation.Describe()}");
+    }
+}

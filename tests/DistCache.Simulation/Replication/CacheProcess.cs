@@ -1,0 +1,112 @@
+using System.Text;
+using DistCache.Entries;
+using DistCache.Memory;
+using DistCache.Peers;
+using DistCache.Replication;
+using DistCache.Simulation.Membership;
+
+namespace DistCache.Simulation.Replication;
+
+/// <summary>A process that is a whole cache: what Hosting composes, without wire and host.</summary>
+internal sealed class CacheProcess : IProcess
+{
+    /// <summary>Enough for everything that a scenario writes.</summary>
+    private const long SizeLimit = 8 << 20;
+
+    private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(10);
+
+    private readonly TimeProvider _time;
+    private readonly HybridClock _clock;
+    private readonly ReplicationOptions _options;
+
+    public CacheProcess(Seams seams, Func<Seams, MembershipProcess> membership, ReplicationOptions options)
+    {
+        _time = seams.Time;
+        _options = options;
+        _clock = new HybridClock(seams.Time);
+        var transport = new StampingTransport(seams.Transport, _clock);
+        Membership = membership(seams with { Transport = transport });
+        Memory = new MemoryTier(SizeLimit, Eviction.Lru, seams.Time, tuning: new TierTuning(Shards: 1, HashSeed: 1));
+        Replicator = new Replicator(Membership.View, Memory, transport, _clock, seams.Time, seams.Random, options, seams.Logger);
+        Membership.Loop.ViewChanged += Replicator.Ownership.Update;
+        Replicator.Calls.Heard += Membership.Loop.Heard;
+        Replicator.Calls.Exchange = Membership.Loop.ExchangeAsync;
+    }
+
+    public MembershipProcess Membership { get; }
+
+    public MemoryTier Memory { get; }
+
+    public Replicator Replicator { get; }
+
+    public NodeIdentity Identity => Membership.Identity;
+
+    public void Start()
+    {
+        Replicator.Start();
+        Membership.Start();
+    }
+
+    public async Task StopAsync()
+    {
+        var started = _time.GetTimestamp();
+        await Membership.Loop.LeaveAsync(CancellationToken.None);
+        while (!Replicator.IsHandedOver && _time.GetElapsedTime(started) < LeaveTimeout)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(50), _time);
+        }
+
+        await Membership.Loop.LeftAsync(CancellationToken.None);
+        Replicator.Stop();
+        await Membership.Loop.DisposeAsync();
+    }
+
+    public async ValueTask<PeerReply> HandleAsync(NodeIdentity from, PeerRequest request, CancellationToken cancellationToken)
+    {
+        var stamped = (StampedRequest)request;
+        _clock.TryMerge(stamped.Clock);
+        var reply = Replicator.Handle(stamped.Request) is { } answered
+            ? await answered
+            : await Membership.HandleAsync(from, stamped.Request, cancellationToken);
+        return new StampedReply(reply, _clock.Current);
+    }
+
+    public async Task<bool> WriteAsync(string key, int? value)
+    {
+        var remaining = value is null ? new RemainingTime((long)_options.TombstoneLifetime.TotalMilliseconds, 0, 0) : RemainingTime.Unlimited;
+        var bytes = value is null ? [] : BitConverter.GetBytes(value.Value);
+        var request = new WriteRequest(Encoding.UTF8.GetBytes(key), value is null, remaining, bytes, _options.WriteAck, 0, PassedOver: false);
+        return (await Replicator.Writes.WriteAsync(request, CancellationToken.None)).Outcome == WriteOutcome.Acknowledged;
+    }
+
+    /// <summary>Whether anybody answered, and the value.</summary>
+    public async Task<(bool Answered, int? Value)> ReadAsync(string key)
+    {
+        var bytes = Encoding.UTF8.GetBytes(key);
+        var slot = Slot.Of(bytes);
+        if (Replicator.Reads.AnswersAlone(slot))
+        {
+            return (true, Held(key)?.Value);
+        }
+
+        var reply = await Replicator.Reads.ReadAsync(bytes, renew: true, withValue: true, CancellationToken.None);
+        int? value = reply?.Outcome == ReadOutcome.Hit ? BitConverter.ToInt32(reply.Value.Span) : null;
+        reply?.Release();
+        return (reply is not null, value);
+    }
+
+    /// <summary>What this node itself holds: a value, or none for a tombstone; null for nothing.</summary>
+    public (EntryVersion Version, int? Value)? Held(string key)
+    {
+        Span<byte> value = stackalloc byte[sizeof(int)];
+        return Memory.Read(Encoding.UTF8.GetBytes(key), value, renew: false, out var info, out _) switch
+        {
+            LookupOutcome.Hit => (info.Version, BitConverter.ToInt32(value)),
+            LookupOutcome.Tombstone => (info.Version, null),
+            _ => null,
+        };
+    }
+
+    public override string ToString() =>
+        $"{Membership}, table {Replicator.Ownership.Current.Table.Hash:x8}{(Replicator.Ownership.Current.Import.IsComplete ? "" : ", importing")}";
+}

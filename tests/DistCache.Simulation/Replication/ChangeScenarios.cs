@@ -1,0 +1,103 @@
+namespace DistCache.Simulation.Replication;
+
+/// <summary>Planned changes under load: every read on every node is as promised all the time, and every one is answered.</summary>
+public sealed class ChangeScenarios
+{
+    [Test]
+    public void Quiet_EveryReadIsAsPromised_OnEveryNode([Values(1, 2, 3, 5)] int nodes)
+    {
+        using var cluster = Loaded(nodes, nodes);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(30));
+        End(cluster);
+    }
+
+    [Test]
+    public void Join_From1To8_UnderLoad()
+    {
+        using var cluster = Loaded(1, seed: 1);
+        for (var i = 1; i < 8; i++)
+        {
+            var node = cluster.Members.Add();
+            node.Start();
+            cluster.StartCaller(node);
+            cluster.Simulation.Run(TimeSpan.FromSeconds(6));
+        }
+
+        End(cluster);
+    }
+
+    [Test]
+    public void SecondJoin_WhileTheFirstOneImports()
+    {
+        using var cluster = Loaded(3, seed: 2);
+        cluster.Members.Add().Start();
+        cluster.Simulation.Run(TimeSpan.FromMilliseconds(1_100));
+        cluster.Members.Add().Start();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(20));
+        End(cluster);
+    }
+
+    [Test]
+    public void Leave_From8To1_UnderLoad()
+    {
+        using var cluster = Loaded(8, seed: 3);
+        for (var i = 7; i > 0; i--)
+        {
+            cluster.Nodes[i].Leave();
+            cluster.Simulation.Run(TimeSpan.FromSeconds(6));
+            Assert.That(cluster.Nodes[i].IsRunning, Is.False, () => $"It has not left. {cluster.Simulation.Describe()}");
+        }
+
+        End(cluster);
+    }
+
+    [Test]
+    public void RollingRestart_Graceful_UnderLoad([Range(1, 3)] int seed)
+    {
+        using var cluster = Loaded(3, seed, operationsPerSecond: 300);
+        foreach (var node in cluster.Nodes)
+        {
+            node.Leave();
+            cluster.Simulation.RunUntil(() => !node.IsRunning, TimeSpan.FromSeconds(15), "it leaves");
+            node.Start();
+            cluster.Simulation.Run(TimeSpan.FromSeconds(8));
+            cluster.Settle();
+        }
+
+        End(cluster);
+    }
+
+    [Test]
+    public void RollingRestart_ByCrash_UnderLoad_LosesNothing([Range(1, 3)] int seed)
+    {
+        using var cluster = Loaded(3, seed, operationsPerSecond: 300);
+        cluster.JudgesReads = false;
+        foreach (var node in cluster.Nodes)
+        {
+            node.Crash();
+            cluster.Simulation.Run(TimeSpan.FromSeconds(8));
+            node.Start();
+            cluster.Simulation.Run(TimeSpan.FromSeconds(8));
+            cluster.Settle();
+        }
+
+        End(cluster);
+    }
+
+    private static CacheCluster Loaded(int nodes, int seed, double operationsPerSecond = 50)
+    {
+        var cluster = new CacheCluster(nodes, seed).Form();
+        cluster.JudgesReads = true;
+        cluster.StartLoad(operationsPerSecond);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(2));
+        return cluster;
+    }
+
+    private static void End(CacheCluster cluster)
+    {
+        cluster.StopLoad();
+        cluster.CheckEverything();
+        Assert.That(cluster.Reads, Is.GreaterThan(0));
+        TestContext.Out.WriteLine($"{cluster.History.Acknowledged} writes acknowledged, {cluster.UnacknowledgedWrites} not, {cluster.Reads} reads.");
+    }
+}

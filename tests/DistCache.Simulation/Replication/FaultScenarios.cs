@@ -1,0 +1,137 @@
+using DistCache.Peers;
+
+namespace DistCache.Simulation.Replication;
+
+/// <summary>Acknowledged writes survive, whatever happens between two moments of a write or of a membership.</summary>
+public sealed class FaultScenarios
+{
+    /// <summary>A write has fewer messages than this: request, two copies and stand-ins, each with its reply.</summary>
+    private const int StepsOfAWrite = 8;
+
+    [Test]
+    public void Crash_AtEveryStepOfAWrite_OfEachNode([Range(0, 2)] int victim, [Range(0, StepsOfAWrite)] int step)
+    {
+        using var cluster = new CacheCluster(3, seed: 1 + (victim * StepsOfAWrite) + step, keys: 12).Form();
+        for (var i = 0; i < 12; i++)
+        {
+            Start(cluster.WriteAsync(cluster.Nodes[i % 3], $"k{i}"));
+        }
+
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        var steps = 0;
+        cluster.Members.Network.Sent = (_, message) =>
+        {
+            var isOfAWrite = message is StampedRequest { Request: WriteRequest or ReplicateRequest } or StampedReply { Reply: WriteReply or ReplicateReply };
+            if (isOfAWrite && steps++ == step)
+            {
+                cluster.Simulation.Schedule(TimeSpan.Zero, null, () => cluster.Nodes[victim].Crash());
+            }
+        };
+        Start(cluster.WriteAsync(cluster.Nodes[(victim + 1) % 3], "k3"));
+        Start(cluster.WriteAsync(cluster.Nodes[(victim + 2) % 3], "k7", isRemove: true));
+        cluster.Simulation.Run(TimeSpan.FromSeconds(3));
+        cluster.Members.Network.Sent = null;
+        cluster.CheckEverything();
+    }
+
+    [TestCase(false)]
+    [TestCase(true)]
+    public void Crash_OfTwoOneAfterTheOther_WithCopiesRestoredBetween(bool isMachineOff)
+    {
+        using var cluster = new CacheCluster(4, seed: 3).Form();
+        cluster.StartLoad();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(3));
+        cluster.Nodes[1].Crash(isMachineOff);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(20));
+        cluster.Settle();
+        cluster.Nodes[2].Crash(isMachineOff);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(20));
+        cluster.StopLoad();
+        cluster.CheckEverything();
+    }
+
+    [Test]
+    public void TwoCrashesAtOnce_WithTwoReplicasAndAllAcknowledging()
+    {
+        var options = new ReplicationOptions { ReplicaCount = 2, WriteAck = WriteAck.All };
+        using var cluster = new CacheCluster(5, seed: 4, options: options).Form();
+        cluster.StartLoad();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(3));
+        cluster.Nodes[0].Crash();
+        cluster.Nodes[3].Crash();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(15));
+        cluster.StopLoad();
+        cluster.CheckEverything();
+    }
+
+    [Test]
+    public void Restart_FasterThanDetection_LosesNothing([Range(1, 3)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed).Form();
+        cluster.StartLoad();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(3));
+        cluster.Nodes[1].Crash();
+        cluster.Simulation.Run(TimeSpan.FromMilliseconds(300));
+        cluster.Nodes[1].Start();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(15));
+        cluster.StopLoad();
+        cluster.CheckEverything();
+    }
+
+    [Test]
+    public void Pause_ThenGoOn_GivesNothingOld([Values(0.5, 2, 5, 20)] double seconds)
+    {
+        using var cluster = new CacheCluster(3, seed: 5).Form();
+        cluster.StartLoad();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(2));
+        cluster.Nodes[1].Pause();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(seconds));
+        cluster.Nodes[1].Resume();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(10));
+        cluster.StopLoad();
+        cluster.CheckEverything();
+    }
+
+    [Test]
+    public void LossDelayAndDuplication_LoseNothing([Range(1, 4)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed).Form();
+        cluster.Members.Network.Default = Link.Good with { MaximumDelay = TimeSpan.FromMilliseconds(60), Loss = 0.02, Duplication = 0.3 };
+        cluster.StartLoad();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(20));
+        cluster.StopLoad();
+        cluster.Members.Network.Default = Link.Good;
+        cluster.CheckEverything();
+    }
+
+    [TestCase(3, 1)]
+    [TestCase(4, 2)]
+    [TestCase(5, 2)]
+    public void Split_WithWritesOnBothSides_EndsInTheLaterOnes(int nodes, int cutOff)
+    {
+        using var cluster = new CacheCluster(nodes, seed: nodes).Form();
+        cluster.StartLoad();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(2));
+        cluster.Members.Cut(cluster.Nodes.Take(cutOff), cluster.Nodes.Skip(cutOff));
+        cluster.Simulation.Run(TimeSpan.FromSeconds(30));
+        cluster.StopLoad();
+        cluster.Members.Network.Heal();
+        cluster.CheckEverything();
+    }
+
+    [TestCase(-1)]
+    [TestCase(1)]
+    public void WrongClock_OnOneNode_LosesNothing(int hours)
+    {
+        using var cluster = new CacheCluster(3, seed: 7);
+        cluster.Nodes[1].ClockError = TimeSpan.FromHours(hours);
+        cluster.Form();
+        cluster.JudgesReads = true;
+        cluster.StartLoad();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(15));
+        cluster.StopLoad();
+        cluster.CheckEverything();
+    }
+
+    private static async void Start(Task write) => await write;
+}
