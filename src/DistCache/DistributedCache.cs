@@ -278,14 +278,14 @@ internal sealed class DistributedCache(
         var now = Now;
         var memoryOfValue = value.IsSingleSegment ? value.First : value.ToArray();
         var request = new WriteRequest(
-            key, Remove: false, expiration.ToRemaining(now, now), memoryOfValue, options.Replication.WriteAck, TableHash: 0, PassedOver: false);
+            key, Remove: false, Version: default, expiration.ToRemaining(now, now), memoryOfValue, options.Replication.WriteAck, TableHash: 0, PassedOver: false);
         ThrowUnlessAcknowledged(await writes.WriteAsync(request, token).ConfigureAwait(false), "set", value.Length);
     }
 
     private async ValueTask RemoveRemoteAsync(byte[] key, CancellationToken token)
     {
         var remembered = new RemainingTime((long)options.Replication.TombstoneLifetime.TotalMilliseconds, 0, 0);
-        var request = new WriteRequest(key, Remove: true, remembered, default, options.Replication.WriteAck, TableHash: 0, PassedOver: false);
+        var request = new WriteRequest(key, Remove: true, Version: default, remembered, default, options.Replication.WriteAck, TableHash: 0, PassedOver: false);
         ThrowUnlessAcknowledged(await writes.WriteAsync(request, token).ConfigureAwait(false), "remove", 0);
     }
 

@@ -70,6 +70,7 @@ internal sealed record ReadReply(
 /// <summary>Asks the acting primary to write an entry.</summary>
 /// <param name="Key">Its key.</param>
 /// <param name="Remove">Removes it: there is no value.</param>
+/// <param name="Version">Given by the node that writes, so that a request which arrives late or twice changes nothing.</param>
 /// <param name="Remaining">How long it lives; for a removal, how long that is remembered.</param>
 /// <param name="Value">Its value.</param>
 /// <param name="Ack">How many copies the sender wants.</param>
@@ -78,6 +79,7 @@ internal sealed record ReadReply(
 internal sealed record WriteRequest(
     ReadOnlyMemory<byte> Key,
     bool Remove,
+    EntryVersion Version,
     RemainingTime Remaining,
     ReadOnlyMemory<byte> Value,
     WriteAck Ack,
@@ -99,6 +101,9 @@ internal enum WriteOutcome : byte
 
     /// <summary>The entry does not fit into the receiver's memory budget.</summary>
     TooLarge,
+
+    /// <summary>An owner holds a higher version: the sender stamps the write again, above that.</summary>
+    Older,
 }
 
 internal sealed record WriteReply(WriteOutcome Outcome, ulong TableHash, int NeededCopies, int Copies) : PeerReply;

@@ -21,10 +21,9 @@ internal sealed class CopyTally
     private EntryVersion _newer;
 
     /// <param name="request">The write; its bytes are copied.</param>
-    /// <param name="version">The version it got.</param>
     /// <param name="needed">So many copies are enough; this node's own is the first.</param>
     /// <param name="standIns">Nodes that can hold a copy for an owner that does not answer, best first.</param>
-    public CopyTally(WriteRequest request, EntryVersion version, int needed, IEnumerable<Member> standIns)
+    public CopyTally(WriteRequest request, int needed, IEnumerable<Member> standIns)
     {
         var keyLength = request.Key.Length;
         _buffer = ArrayPool<byte>.Shared.Rent(keyLength + request.Value.Length);
@@ -32,7 +31,7 @@ internal sealed class CopyTally
         request.Value.CopyTo(_buffer.AsMemory(keyLength));
         Entry = new EntryRecord(
             _buffer.AsMemory(0, keyLength),
-            version,
+            request.Version,
             request.Remaining,
             request.Remove ? EntryFlags.Tombstone : EntryFlags.None,
             _buffer.AsMemory(keyLength, request.Value.Length));

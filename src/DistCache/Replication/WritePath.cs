@@ -10,11 +10,12 @@ namespace DistCache.Replication;
 /// <summary>
 /// A write, from the caller to the acknowledgement.
 /// <list type="number">
+/// <item>The node that writes gives it a version above its clock. Sent again, it keeps that: late or twice, it changes nothing.</item>
 /// <item>It goes to the acting primary: the first owner in ring order that is believed to answer.</item>
-/// <item>That one stamps a version above its clock, applies it, and sends it to all other owners at once.</item>
+/// <item>That one applies it, and sends it to all other owners at once.</item>
 /// <item>An owner that is silent for half of the timeout is stood in for by the next node on the ring; one that is known not to answer, at once.</item>
 /// <item>It is acknowledged when enough copies exist, never more than members are reachable.</item>
-/// <item>Where a replica held a higher version, the write is stamped again above that, unless it was itself superseded.</item>
+/// <item>Where an owner held a higher version, whoever writes, and still waits, stamps the write again above that.</item>
 /// </list>
 /// No lock is held across a call; no replica waits for another.
 /// </summary>
@@ -43,7 +44,8 @@ internal sealed class WritePath(
         var started = time.GetTimestamp();
         var passed = new HashSet<NodeIdentity>();
         var retries = 0;
-        while (true)
+        var stamps = 0;
+        for (var isNew = true; ;)
         {
             cancellationToken.ThrowIfCancellationRequested();
             var routing = ownership.Current;
@@ -53,18 +55,32 @@ internal sealed class WritePath(
                 return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, CopiesNeeded(request.Ack, routing.Table.ReplicaCount), 0);
             }
 
-            request = request with { TableHash = routing.Table.Hash, PassedOver = passed.Count > 0 };
+            request = request with
+            {
+                Version = isNew ? new EntryVersion(clock.Next(), routing.Origin) : request.Version,
+                TableHash = routing.Table.Hash,
+                PassedOver = passed.Count > 0,
+            };
+            isNew = false;
             var reply = routing.IsSelf(target)
                 ? await LeadAsync(routing, slot, request).WaitAsync(cancellationToken).ConfigureAwait(false)
                 : await calls.SendAsync(target, request, routing, passed.Count == 0 ? options.Timeout / 2 : left, cancellationToken).ConfigureAwait(false);
-            if (reply is WriteReply write && (write.Outcome != WriteOutcome.NotMine))
+            switch (reply)
             {
-                return write;
-            }
-
-            if (reply is PeerFault || ++retries > MaximumRetries)
-            {
-                passed.Add(target.Record.Identity);
+                case WriteReply { Outcome: WriteOutcome.Older } when ++stamps < MaximumStamps:
+                    // The reply brought the clock along that the next stamp must be above.
+                    isNew = true;
+                    break;
+                case WriteReply { Outcome: WriteOutcome.Older } superseded:
+                    // Others write this key all the time: one of theirs is the later one, and is there.
+                    return superseded with { Outcome = WriteOutcome.Acknowledged };
+                case WriteReply { Outcome: WriteOutcome.NotMine } when ++retries <= MaximumRetries:
+                    break;
+                case WriteReply { Outcome: not WriteOutcome.NotMine } write:
+                    return write;
+                default:
+                    passed.Add(target.Record.Identity);
+                    break;
             }
         }
     }
@@ -145,44 +161,36 @@ internal sealed class WritePath(
             return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, options.MinimumMembers, reachable);
         }
 
-        for (var stamp = 1; ; stamp++)
+        if (!clock.TryMerge(request.Version.Clock))
         {
-            var version = new EntryVersion(clock.Next(), routing.Origin);
-            var tally = new CopyTally(request, version, Needed(routing, request.Ack), StandIns(routing, slot));
-            try
-            {
-                if (Apply(tally.Entry, out _) == ApplyOutcome.TooLarge)
-                {
-                    return new WriteReply(WriteOutcome.TooLarge, routing.Table.Hash, 0, 0);
-                }
+            Metrics.RefusedReplicas.Add(1, Metrics.Reason("future_version"));
+            return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, 1, 0);
+        }
 
-                SendToOwners(routing, slot, request.PassedOver, tally);
-                await tally.Enough.ConfigureAwait(false);
-                if (tally.Newer <= version || stamp == MaximumStamps || !IsHeld(tally.Entry.Key, version))
-                {
-                    return Outcome(routing, request.Ack, tally.Copies);
-                }
-
-                // The caller's bytes may be gone by now, those of the tally are not; the next tally copies them.
-                clock.TryMerge(tally.Newer.Clock);
-                request = request with { Key = tally.Entry.Key.ToArray(), Value = tally.Entry.Value.ToArray() };
-            }
-            finally
+        var tally = new CopyTally(request, Needed(routing, request.Ack), StandIns(routing, slot));
+        try
+        {
+            var applied = Apply(tally.Entry, out _);
+            if (applied != ApplyOutcome.Applied)
             {
-                tally.Close();
+                return new WriteReply(applied == ApplyOutcome.Older ? WriteOutcome.Older : WriteOutcome.TooLarge, routing.Table.Hash, 0, 0);
             }
+
+            SendToOwners(routing, slot, request.PassedOver, tally);
+            await tally.Enough.ConfigureAwait(false);
+
+            // A member that failed during the write is no longer reachable, and not needed either.
+            var needed = Needed(routing, request.Ack);
+            var outcome = tally.Newer > request.Version ? WriteOutcome.Older
+                : tally.Copies >= needed ? WriteOutcome.Acknowledged
+                : WriteOutcome.Unavailable;
+            return new WriteReply(outcome, routing.Table.Hash, needed, tally.Copies);
+        }
+        finally
+        {
+            tally.Close();
         }
     }
-
-    /// <summary>A member that failed during the write is no longer reachable, and not needed either.</summary>
-    private WriteReply Outcome(Routing routing, WriteAck ack, int copies)
-    {
-        var needed = Needed(routing, ack);
-        return new WriteReply(copies >= needed ? WriteOutcome.Acknowledged : WriteOutcome.Unavailable, routing.Table.Hash, needed, copies);
-    }
-
-    private bool IsHeld(ReadOnlyMemory<byte> key, EntryVersion version) =>
-        memory.Read(key.Span, [], renew: false, out var info, out _) != LookupOutcome.Miss && info.Version == version;
 
     /// <summary>Never more than the nodes in the table that are reachable now: no others hold copies.</summary>
     private int Needed(Routing routing, WriteAck ack)

@@ -87,9 +87,10 @@ internal static class DataCodec
     /// <summary>[key, remove, remaining, value, acknowledgement, table, passed over]</summary>
     public static void Write(in MessagePackWriter writer, uint id, ulong clock, WriteRequest request)
     {
-        new MessageHead(MessageKind.Write, id, clock, 7).Write(writer);
+        new MessageHead(MessageKind.Write, id, clock, 8).Write(writer);
         writer.WriteBinary(request.Key.Span);
         writer.Write(request.Remove);
+        ElementCodec.Write(writer, request.Version);
         ElementCodec.Write(writer, request.Remaining);
         writer.WriteBinary(request.Value.Span);
         writer.Write((ulong)request.Ack);
@@ -99,10 +100,11 @@ internal static class DataCodec
 
     public static WriteRequest ReadWrite(MessageHead head, ref MessagePackReader reader)
     {
-        var extra = head.FieldsAfter(7);
+        var extra = head.FieldsAfter(8);
         var request = new WriteRequest(
             ElementCodec.ReadKey(ref reader),
             reader.ReadBoolean(),
+            ElementCodec.ReadVersion(ref reader),
             ElementCodec.ReadRemaining(ref reader),
             ElementCodec.ReadValue(ref reader),
             (WriteAck)reader.ReadUpTo((ulong)WriteAck.All),

@@ -33,7 +33,7 @@ internal sealed class CacheCluster : IDisposable
     public History History { get; } = new();
 
     /// <summary>Every read is judged when it ends; else only those in the end.</summary>
-    public bool JudgesReads { get; set; }
+    public bool JudgesReads { get; set; } = true;
 
     public int Reads { get; private set; }
 
@@ -82,7 +82,8 @@ internal sealed class CacheCluster : IDisposable
                 return;
             }
 
-            if (node.IsRunning && !node.IsPaused)
+            // As in an application, which is not started before the node has joined or given up.
+            if (node.IsRunning && !node.IsPaused && CacheOf(node).Membership.HasJoined)
             {
                 OperateOnce(node);
             }

@@ -75,7 +75,7 @@ internal sealed class CacheProcess : IProcess
     {
         var remaining = value is null ? new RemainingTime((long)_options.TombstoneLifetime.TotalMilliseconds, 0, 0) : RemainingTime.Unlimited;
         var bytes = value is null ? [] : BitConverter.GetBytes(value.Value);
-        var request = new WriteRequest(Encoding.UTF8.GetBytes(key), value is null, remaining, bytes, _options.WriteAck, 0, PassedOver: false);
+        var request = new WriteRequest(Encoding.UTF8.GetBytes(key), value is null, default, remaining, bytes, _options.WriteAck, 0, PassedOver: false);
         return (await Replicator.Writes.WriteAsync(request, CancellationToken.None)).Outcome == WriteOutcome.Acknowledged;
     }
 

@@ -71,7 +71,7 @@ public sealed class ChangeScenarios
     public void RollingRestart_ByCrash_UnderLoad_LosesNothing([Range(1, 3)] int seed)
     {
         using var cluster = Loaded(3, seed, operationsPerSecond: 300);
-        cluster.JudgesReads = false;
+
         foreach (var node in cluster.Nodes)
         {
             node.Crash();

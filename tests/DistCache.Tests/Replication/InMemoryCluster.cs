@@ -163,10 +163,10 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
     }
 
     public async Task<WriteReply> SetAsync(byte[] key, byte[] value) => await Replicator.Writes.WriteAsync(
-        new WriteRequest(key, Remove: false, RemainingTime.Unlimited, value, _cluster.Options.WriteAck, 0, PassedOver: false), default);
+        new WriteRequest(key, Remove: false, Version: default, RemainingTime.Unlimited, value, _cluster.Options.WriteAck, 0, PassedOver: false), default);
 
     public async Task<WriteReply> RemoveAsync(byte[] key) => await Replicator.Writes.WriteAsync(
-        new WriteRequest(key, Remove: true, new RemainingTime(3_600_000, 0, 0), default, _cluster.Options.WriteAck, 0, PassedOver: false), default);
+        new WriteRequest(key, Remove: true, Version: default, new RemainingTime(3_600_000, 0, 0), default, _cluster.Options.WriteAck, 0, PassedOver: false), default);
 
     public async Task<byte[]?> GetAsync(byte[] key)
     {

@@ -25,8 +25,8 @@ internal static class SampleMessages
     {
         yield return new ReadRequest(Bytes("key"), Table, Renew: true, WithValue: true, AsHolder: true);
         yield return new ReadRequest(default, 0, false, false, false);
-        yield return new WriteRequest(Bytes("key"), Remove: true, Remaining, Bytes("value"), WriteAck.All, Table, PassedOver: true);
-        yield return new WriteRequest(new byte[EntryKey.MaximumBytes], false, RemainingTime.Unlimited, new byte[70_000], WriteAck.Primary, 1, false);
+        yield return new WriteRequest(Bytes("key"), Remove: true, Version, Remaining, Bytes("value"), WriteAck.All, Table, PassedOver: true);
+        yield return new WriteRequest(new byte[EntryKey.MaximumBytes], false, Version, RemainingTime.Unlimited, new byte[70_000], WriteAck.Primary, 1, false);
         yield return new ReplicateRequest(Entry, Table, StandIn: true);
         yield return new TouchRequest([new Renewal(Bytes("a"), Version, 12), new Renewal(Bytes("b"), default, 0)]);
         yield return new TouchRequest([]);
@@ -36,7 +36,7 @@ internal static class SampleMessages
         yield return new ExchangeRequest([Member]);
         yield return new HoldingsRequest(Table);
         yield return new TransferRequest(Slots(), 0xFFFF_FFFF_FFFF, 1 << 20);
-        yield return new WriteRequest(default, false, default, default, Enum.GetValues<WriteAck>().Max(), 0, false);
+        yield return new WriteRequest(default, false, default, default, default, Enum.GetValues<WriteAck>().Max(), 0, false);
         yield return new CompareRequest([new HeldVersion(Bytes("a"), Version), new HeldVersion(default, default)], Table);
         yield return new DigestRequest(Slots(), [long.MinValue, .. Enumerable.Repeat(7L, Slots().Count - 1)], Table);
     }

@@ -229,7 +229,7 @@ internal sealed class WireTransportTests
         };
 
         var writeReply = await _here.SendAsync(
-            _there, new WriteRequest(SampleMessages.Bytes("key"), false, RemainingTime.Unlimited, value, WriteAck.All, 0, false));
+            _there, new WriteRequest(SampleMessages.Bytes("key"), false, default, RemainingTime.Unlimited, value, WriteAck.All, 0, false));
         var readReply = await _here.SendAsync(_there, TestNode.Read("key"));
 
         Assert.That(writeReply, Is.TypeOf<WriteReply>());
