@@ -261,6 +261,30 @@ internal sealed class WireTransportTests
     }
 
     [Test]
+    public async Task Dialler_ThatReadsNoReplies_IsReadNoFurther()
+    {
+        const int requests = 2_000;
+        var handled = 0;
+        var value = new byte[60_000];
+        _there.OnRequest = (from, request, _) =>
+        {
+            handled += from == SampleMessages.Identity ? 1 : 0;
+            return ValueTask.FromResult<PeerReply>(TestNode.Hit(value));
+        };
+        using var lane = new RawLane(_there.Address, RawLane.Frame(RawLane.Hello()));
+        await lane.ReadAsync();
+        await lane.WriteAsync([.. Enumerable.Range(0, requests).SelectMany(i => RawLane.Frame((uint)i, TestNode.Read("key")))]);
+        Assert.That(() => Volatile.Read(ref handled), Is.GreaterThan(50).After(5_000, 10));
+
+        // Others are served meanwhile; and when it goes away its lane goes too.
+        Assert.That(await _here.SendAsync(_there, TestNode.Read("key")), Is.TypeOf<ReadReply>());
+        Assert.That(handled, Is.LessThan(requests / 2));
+        lane.Dispose();
+        await _here.DisposeAsync();
+        Assert.That(() => _there.Transport.ServedConnections, Is.Zero.After(8_000, 20));
+    }
+
+    [Test]
     public async Task Dialler_ThatEndsItsSide_StillGetsItsReplies()
     {
         var answer = new TaskCompletionSource<PeerReply>(TaskCreationOptions.RunContinuationsAsynchronously);
