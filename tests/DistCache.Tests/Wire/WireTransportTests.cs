@@ -260,6 +260,20 @@ internal sealed class WireTransportTests
         Assert.That(replies, Has.All.TypeOf<ReadReply>());
     }
 
+    [TestCase(LaneLimits.InlineBytes, MessageKind.ReadReply)]
+    [TestCase(LaneLimits.InlineBytes + 1, MessageKind.AskOnBulk)]
+    public async Task Value_OnTheDataLane_IsAskedForOnBulkAboveTheLimit(int size, object expected)
+    {
+        _there.OnRequest = (_, _, _) => ValueTask.FromResult<PeerReply>(TestNode.Hit(new byte[size]));
+        using var lane = new RawLane(_there.Address, RawLane.Frame(RawLane.Hello()));
+        await lane.ReadAsync();
+
+        await lane.WriteAsync(RawLane.Frame(5, TestNode.Read("key")));
+        var reply = await lane.ReadAsync();
+
+        Assert.That(ReadKind(reply), Is.EqualTo(expected));
+    }
+
     [Test]
     public async Task Dialler_ThatReadsNoReplies_IsReadNoFurther()
     {
@@ -322,6 +336,12 @@ internal sealed class WireTransportTests
         Assert.That(
             async () => await second.Transport.StartAsync(_there.Address, CancellationToken.None),
             Throws.TypeOf<IOException>().With.Message.EqualTo($"DistCache cannot listen on {_there.Address} (Cluster.Listen): the address is already in use."));
+    }
+
+    private static MessageKind ReadKind(byte[]? message)
+    {
+        var reader = new MessagePackReader(message);
+        return MessageHead.Read(ref reader).Kind;
     }
 
     private static string Text(PeerReply reply) => reply is ReadReply read ? Text(read.Value) : $"{reply}";
