@@ -36,62 +36,13 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
     /// <summary>Appends a request and wakes the loop.</summary>
     public AppendOutcome Append(uint id, PeerRequest request)
     {
-        AppendOutcome outcome;
-        if (lane == Lane.Bulk)
-        {
-            var body = new MessageBuffer();
-            MessageCodec.Encode(body, id, clock.Current, request);
-            outcome = AppendBulk(id, body);
-        }
-        else
-        {
-            lock (_lock)
-            {
-                var start = BeginLocked();
-                try
-                {
-                    MessageCodec.Encode(_gathering, id, clock.Current, request);
-                }
-                catch
-                {
-                    _gathering.Truncate(start);
-                    throw;
-                }
-
-                outcome = EndLocked(start);
-            }
-        }
-
+        var outcome = Append(id, request, null);
         Wake();
         return outcome;
     }
 
     /// <summary>Appends a reply; the caller wakes the loop when it has no more of them.</summary>
-    public AppendOutcome Append(uint id, PeerReply reply)
-    {
-        if (lane == Lane.Bulk)
-        {
-            var body = new MessageBuffer();
-            MessageCodec.Encode(body, id, clock.Current, reply);
-            return AppendBulk(id, body);
-        }
-
-        lock (_lock)
-        {
-            var start = BeginLocked();
-            try
-            {
-                MessageCodec.Encode(_gathering, id, clock.Current, reply);
-            }
-            catch
-            {
-                _gathering.Truncate(start);
-                throw;
-            }
-
-            return EndLocked(start);
-        }
-    }
+    public AppendOutcome Append(uint id, PeerReply reply) => Append(id, null, reply);
 
     /// <summary>Appends a message that has no fields; the caller wakes the loop.</summary>
     public void Append(MessageKind kind, uint id)
@@ -174,6 +125,45 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
             Interlocked.Add(ref _unsentBytes, -(batch.Length + part.Length));
             batch.Clear();
             _room.Set();
+        }
+    }
+
+    /// <summary>One of the two.</summary>
+    private AppendOutcome Append(uint id, PeerRequest? request, PeerReply? reply)
+    {
+        if (lane == Lane.Bulk)
+        {
+            var body = new MessageBuffer();
+            Encode(body, id, request, reply);
+            return AppendBulk(id, body);
+        }
+
+        lock (_lock)
+        {
+            var start = BeginLocked();
+            try
+            {
+                Encode(_gathering, id, request, reply);
+            }
+            catch
+            {
+                _gathering.Truncate(start);
+                throw;
+            }
+
+            return EndLocked(start);
+        }
+    }
+
+    private void Encode(MessageBuffer buffer, uint id, PeerRequest? request, PeerReply? reply)
+    {
+        if (request is not null)
+        {
+            MessageCodec.Encode(buffer, id, clock.Current, request);
+        }
+        else
+        {
+            MessageCodec.Encode(buffer, id, clock.Current, reply!);
         }
     }
 

@@ -16,10 +16,6 @@ internal readonly record struct DialOutcome(LaneConnection? Connection, PeerFaul
 /// </summary>
 internal sealed class LaneDial : IDisposable
 {
-    private static readonly TimeSpan KeepAliveDelay = TimeSpan.FromSeconds(15);
-
-    private static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(10);
-
     private readonly WireContext _context;
     private readonly PeerAddress _address;
     private readonly Lane _lane;
@@ -250,8 +246,8 @@ internal sealed class LaneDial : IDisposable
         PooledConnectionLifetime = Timeout.InfiniteTimeSpan,
         InitialHttp2StreamWindowSize = WireLimits.ClientWindowBytes,
         KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
-        KeepAlivePingDelay = KeepAliveDelay,
-        KeepAlivePingTimeout = KeepAliveTimeout,
+        KeepAlivePingDelay = WireLimits.KeepAliveDelay,
+        KeepAlivePingTimeout = WireLimits.KeepAliveTimeout,
     };
 
     private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext connection, CancellationToken cancellationToken)

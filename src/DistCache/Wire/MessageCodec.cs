@@ -8,6 +8,8 @@ namespace DistCache.Wire;
 /// </summary>
 internal static class MessageCodec
 {
+    private static readonly bool[] Replies = FindReplies();
+
     public static void Encode(MessageBuffer buffer, uint id, ulong clock, PeerRequest request)
     {
         var writer = new MessagePackWriter(buffer);
@@ -141,11 +143,8 @@ internal static class MessageCodec
         _ => null,
     };
 
-    public static bool IsReply(MessageKind kind) => kind is
-        MessageKind.ReadReply or MessageKind.WriteReply or MessageKind.ReplicateReply or MessageKind.Done
-        or MessageKind.Fault or MessageKind.AskOnBulk
-        or MessageKind.ProbeReply or MessageKind.IndirectProbeReply or MessageKind.ExchangeReply
-        or MessageKind.HoldingsReply or MessageKind.TransferReply or MessageKind.CompareReply;
+    /// <summary>A kind that this version knows and that answers a request.</summary>
+    public static bool IsReply(MessageKind kind) => (uint)kind < (uint)Replies.Length && Replies[(uint)kind];
 
     /// <summary>The kind of reply that answers <paramref name="request"/>, if it is not a fault.</summary>
     public static MessageKind ReplyKindOf(PeerRequest request) => request switch
@@ -171,4 +170,18 @@ internal static class MessageCodec
         ReplicateRequest replicate => replicate.Entry.Key.Length + replicate.Entry.Value.Length,
         _ => 0,
     };
+
+    /// <summary>All odd kinds but the notes about the lane itself.</summary>
+    private static bool[] FindReplies()
+    {
+        var kinds = Enum.GetValues<MessageKind>();
+        var replies = new bool[(uint)kinds.Max() + 1];
+        foreach (var kind in kinds)
+        {
+            var isNote = kind is MessageKind.Hello or MessageKind.Proof or MessageKind.Chunk or MessageKind.Abandon;
+            replies[(uint)kind] = !kind.IsRequest() && !isNote;
+        }
+
+        return replies;
+    }
 }

@@ -20,10 +20,6 @@ internal sealed class PeerServer : IAsyncDisposable
     /// <summary>From the end of the lanes to the end of their connections; what is left then is aborted.</summary>
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(2);
 
-    private static readonly TimeSpan KeepAliveDelay = TimeSpan.FromSeconds(15);
-
-    private static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(10);
-
     private readonly WireContext _context;
     private readonly WebApplication _application;
     private readonly IServer _server;
@@ -117,8 +113,8 @@ internal sealed class PeerServer : IAsyncDisposable
         limits.Http2.MaxStreamsPerConnection = WireLimits.StreamsPerConnection;
         limits.Http2.InitialConnectionWindowSize = WireLimits.ServerWindowBytes;
         limits.Http2.InitialStreamWindowSize = WireLimits.ServerWindowBytes;
-        limits.Http2.KeepAlivePingDelay = KeepAliveDelay;
-        limits.Http2.KeepAlivePingTimeout = KeepAliveTimeout;
+        limits.Http2.KeepAlivePingDelay = WireLimits.KeepAliveDelay;
+        limits.Http2.KeepAlivePingTimeout = WireLimits.KeepAliveTimeout;
         kestrel.Listen(endPoint, listener =>
         {
             _listener = listener;

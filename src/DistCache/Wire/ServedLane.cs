@@ -78,7 +78,7 @@ internal sealed class ServedLane
             writing = Task.Run(WriteLoopAsync, CancellationToken.None);
         }
 
-        using var wake = _lifetime.Token.UnsafeRegister(static state => ((ServedLane)state!)._handled.Set(), this);
+        using var wake = _lifetime.Token.UnsafeRegister(static state => ((ServedLane)state!).WakeReader(), this);
         try
         {
             await ReadLoopAsync().ConfigureAwait(false);
@@ -97,6 +97,13 @@ internal sealed class ServedLane
             await _lifetime.CancelAsync().ConfigureAwait(false);
             _lifetime.Dispose();
         }
+    }
+
+    /// <summary>The reader may wait for room that nobody will make any more.</summary>
+    private void WakeReader()
+    {
+        _writer.Close();
+        _handled.Set();
     }
 
     /// <summary>Without a writer the lane is over: the reader hears it through the token.</summary>

@@ -11,6 +11,15 @@ internal static class WireLimits
     /// <summary>From the first byte of a dial to the end of the handshake, on both sides.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// A connection that was silent for so long is pinged. Soon, since one that a cut link has left hanging would otherwise wait for TCP's next
+    /// repetition, minutes after the link is mended.
+    /// </summary>
+    public static readonly TimeSpan KeepAliveDelay = TimeSpan.FromSeconds(5);
+
+    /// <summary>Without an answer to the ping in this time the connection is given up.</summary>
+    public static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(5);
+
     /// <summary>The longest message before the handshake is complete: a stranger gets no more of our memory.</summary>
     public const int HandshakeMessageBytes = 64 << 10;
 

@@ -80,6 +80,12 @@ internal sealed class RawLane : IDisposable
 
     public void Dispose()
     {
+        // Without this the connection lives for as long as the stream does.
+        if (_response.IsCompletedSuccessfully)
+        {
+            _response.Result.Dispose();
+        }
+
         _content.Complete();
         _client.Dispose();
         _reader?.Dispose();

@@ -260,6 +260,50 @@ internal sealed class WireTransportTests
         Assert.That(replies, Has.All.TypeOf<ReadReply>());
     }
 
+    [TestCase(LaneLimits.InlineBytes, MessageKind.ReadReply)]
+    [TestCase(LaneLimits.InlineBytes + 1, MessageKind.AskOnBulk)]
+    public async Task Value_OnTheDataLane_IsAskedForOnBulkAboveTheLimit(int size, object expected)
+    {
+        _there.OnRequest = (_, _, _) => ValueTask.FromResult<PeerReply>(TestNode.Hit(new byte[size]));
+        using var lane = new RawLane(_there.Address, RawLane.Frame(RawLane.Hello()));
+        await lane.ReadAsync();
+
+        await lane.WriteAsync(RawLane.Frame(5, TestNode.Read("key")));
+        var reply = await lane.ReadAsync();
+
+        Assert.That(ReadKind(reply), Is.EqualTo(expected));
+    }
+
+    [Test]
+    public async Task Dialler_ThatReadsNoReplies_IsReadNoFurther()
+    {
+        const int requests = 40_000;
+        var handled = 0;
+        var value = new byte[2_000];
+        _there.OnRequest = (from, request, _) =>
+        {
+            handled += from == SampleMessages.Identity ? 1 : 0;
+            return ValueTask.FromResult<PeerReply>(TestNode.Hit(value));
+        };
+        using var lane = new RawLane(_there.Address, RawLane.Frame(RawLane.Hello()));
+        await lane.ReadAsync();
+
+        // More than fits into the windows: the write ends only if somebody reads it.
+        var writing = lane.WriteAsync([.. Enumerable.Range(0, requests).SelectMany(i => RawLane.Frame((uint)i, TestNode.Read("key")))]);
+        Assert.That(() => Volatile.Read(ref handled), Is.GreaterThan(1_000).After(5_000, 10));
+        for (var i = 0; i < 2_000; i++)
+        {
+            Assert.That(await _here.SendAsync(_there, TestNode.Read("key")), Is.TypeOf<ReadReply>(), "others are served meanwhile");
+        }
+
+        Assert.That(writing.IsCompleted, Is.False);
+        Assert.That(handled, Is.LessThan(requests / 2));
+        lane.Dispose();
+        await Task.WhenAny(writing);
+        await _here.DisposeAsync();
+        Assert.That(() => _there.Transport.ServedConnections, Is.Zero.After(8_000, 20), "the reader waits for ever");
+    }
+
     [Test]
     public async Task Dialler_ThatEndsItsSide_StillGetsItsReplies()
     {
@@ -298,6 +342,12 @@ internal sealed class WireTransportTests
         Assert.That(
             async () => await second.Transport.StartAsync(_there.Address, CancellationToken.None),
             Throws.TypeOf<IOException>().With.Message.EqualTo($"DistCache cannot listen on {_there.Address} (Cluster.Listen): the address is already in use."));
+    }
+
+    private static MessageKind ReadKind(byte[]? message)
+    {
+        var reader = new MessagePackReader(message);
+        return MessageHead.Read(ref reader).Kind;
     }
 
     private static string Text(PeerReply reply) => reply is ReadReply read ? Text(read.Value) : $"{reply}";
