@@ -71,7 +71,7 @@ internal sealed class Summary
         yield return ("gets", Text($"{gets:N0}, {(double)hits / Math.Max(1, gets):P1} hits, {_lives.Sum(life => life.FailedGets):N0} failed"));
         yield return ("sets", Text($"{_lives.Sum(life => life.Sets):N0}, {_lives.Sum(life => life.FailedSets):N0} failed (not acknowledged)"));
         yield return ("kill", Text($"{_victim} at {_killed.TotalSeconds:F1} s"));
-        yield return ("stall", Text($"{_longest.TotalMilliseconds:N0} ms: the longest operation on the others until it was back"));
+        yield return ("stall", Text($"{_longest.TotalMilliseconds:N0} ms: the longest operation on the others meanwhile"));
         yield return ("return", Text($"member and owner again {_return.TotalSeconds:F1} s after its start"));
         yield return ("evicted", Text($"{Evicted:N0} entries"));
         yield return ("acknowledged", Text($"{_acknowledged:N0} writes of {_keys:N0} keys, as the nodes reported"));

@@ -128,6 +128,9 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
 
     public PeerAddress Address => new(Identity.Name.ToString(), (int)(Identity.Incarnation % 60_000));
 
+    /// <summary>How often it had to say that it is alive.</summary>
+    public uint Refutation { get; set; }
+
     public MemoryTier Memory { get; }
 
     public HybridClock Clock { get; }
@@ -197,7 +200,7 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
         var members = settled
             .OrderBy(node => node.Identity.Name)
             .Select(node => new Member(
-                new MemberRecord(node.Identity, 0, stateOf(node), node.Address, "", _cluster.Options.ReplicaCount), IsSettled: true))
+                new MemberRecord(node.Identity, node.Refutation, stateOf(node), node.Address, "", _cluster.Options.ReplicaCount), IsSettled: true))
             .ToList();
         return new MembershipView(members.First(member => member.Name == Identity.Name), [.. members]);
     }

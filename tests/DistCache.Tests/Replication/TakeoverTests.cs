@@ -54,6 +54,26 @@ public sealed class TakeoverTests
     }
 
     [Test]
+    public async Task Away_UntilGivenUp_LooksForWhatItMissedThoughItsTableNeverChanged()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        await FillAsync(cluster.Nodes[0]);
+        var (a, b, c) = (cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2]);
+        var key = InMemoryCluster.KeyLedBy(a, c);
+        a.See([a, b], _ => MemberState.Alive);
+        b.See([a, b], _ => MemberState.Alive);
+        await a.SetAsync(key, [42]);
+
+        c.Refutation++;
+        cluster.Settle();
+
+        foreach (var node in cluster.Nodes)
+        {
+            Assert.That(await node.GetAsync(key), Is.EqualTo(new byte[] { 42 }), $"read through {node.Identity.Name}");
+        }
+    }
+
+    [Test]
     public async Task Split_ThenMerge_KeepsTheLaterWriteOfEitherSide()
     {
         using var cluster = new InMemoryCluster("a", "b");
