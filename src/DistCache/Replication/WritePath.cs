@@ -170,14 +170,16 @@ internal sealed class WritePath(
         var tally = new CopyTally(request, Needed(routing, request.Ack), StandIns(routing, slot));
         try
         {
-            var applied = Apply(tally.Entry, out _);
+            var applied = Apply(tally.Entry, out var held);
             if (applied != ApplyOutcome.Applied)
             {
+                clock.TryMerge(held.Clock);
                 return new WriteReply(applied == ApplyOutcome.Older ? WriteOutcome.Older : WriteOutcome.TooLarge, routing.Table.Hash, 0, 0);
             }
 
             SendToOwners(routing, slot, request.PassedOver, tally);
             await tally.Enough.ConfigureAwait(false);
+            clock.TryMerge(tally.Newer.Clock);
 
             // A member that failed during the write is no longer reachable, and not needed either.
             var needed = Needed(routing, request.Ack);

@@ -32,7 +32,7 @@ internal sealed class CacheCluster : IDisposable
 
     public History History { get; } = new();
 
-    /// <summary>Every read is judged when it ends; else only those in the end.</summary>
+    /// <summary>Every read is judged when it ends; else, where the promise about reads does not hold, only those after quiet.</summary>
     public bool JudgesReads { get; set; } = true;
 
     public int Reads { get; private set; }

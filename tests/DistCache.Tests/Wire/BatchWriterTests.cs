@@ -91,7 +91,7 @@ internal sealed class BatchWriterTests
         Assert.That(writer.Append(1, TestNode.Read("key")), Is.EqualTo(AppendOutcome.Closed));
     }
 
-    private static WriteRequest Write(byte[] value) => new(default, false, default, value, WriteAck.All, 0, false);
+    private static WriteRequest Write(byte[] value) => new(default, false, default, default, value, WriteAck.All, 0, false);
 
     private static uint[] Ids(byte[] bytes) => [.. Messages(bytes).Select(message => message.Id)];
 

@@ -212,7 +212,7 @@ internal sealed class PendingTableTests
         Assert.That(TryAdd(TestNode.Read("key"), out _), Is.EqualTo(AddOutcome.Closed));
     }
 
-    private static WriteRequest Write(byte[] value) => new(default, false, default, value, WriteAck.All, 0, false);
+    private static WriteRequest Write(byte[] value) => new(default, false, default, default, value, WriteAck.All, 0, false);
 
     private AddOutcome TryAdd(PeerRequest request, out PendingRequest? pending, bool waited = false) =>
         _table.TryAdd(request, long.MaxValue, waited, default, out pending);
