@@ -33,10 +33,14 @@ internal static class LayerMap
 
     private static readonly string[] ForeignNamespaces = ["Microsoft.Extensions.DependencyInjection", "Microsoft.AspNetCore.Builder"];
 
-    /// <summary>Every use that the map forbids, with its remedy.</summary>
+    /// <summary>
+    /// Every use that the map forbids, with its remedy. A type in the namespace of a folder can be used only by naming that namespace, in
+    /// a using or in full; those in namespace DistCache, the public ones, are in everybody's sight and are looked for by name.
+    /// </summary>
     public static IEnumerable<string> FindForbiddenUses(IReadOnlyList<SourceFile> files)
     {
         var foldersOfTypes = files
+            .Where(file => file.Namespace == "DistCache")
             .SelectMany(file => file.Types, (file, type) => (type.Name, file.Folder))
             .ToLookup(type => type.Name, type => type.Folder);
         return files.Where(file => MayUse.ContainsKey(file.Folder)).SelectMany(file => FindForbiddenUses(file, foldersOfTypes));
@@ -84,6 +88,10 @@ internal static class LayerMap
             {
                 yield return Describe(file, line, text, foldersOfTypes[text].First(), allowed);
             }
+            else if (text == "global" && i + 2 < file.Tokens.Count && file.Tokens[i + 1].Text == "using" && file.Tokens[i + 2].Text == "DistCache")
+            {
+                yield return $"{file.Path}({line}): a global using hides from every other file what it uses. Remedy: say it in the files that need it.";
+            }
         }
     }
 
@@ -100,11 +108,17 @@ internal static class LayerMap
             : i + 1 < tokens.Count && tokens[i + 1].Text == ".";
     }
 
-    /// <summary>What stands behind a dot is a member, unless a namespace stands before it.</summary>
-    private static bool IsMember(IReadOnlyList<Token> tokens, int i) =>
-        i >= 2 && tokens[i - 1].Text == "." && tokens[i - 2].Text != "DistCache" && !IsNamespaceOfFolder(tokens, i - 2);
+    /// <summary>What stands behind a dot, unless a namespace stands before it; and a method, which may have the name of a type.</summary>
+    private static bool IsMember(IReadOnlyList<Token> tokens, int i)
+    {
+        var (before, after) = (i > 0 ? tokens[i - 1].Text : "", i + 1 < tokens.Count ? tokens[i + 1].Text : "");
+        return before == "."
+            ? i >= 2 && tokens[i - 2].Text != "DistCache" && !IsNamespaceOfFolder(tokens, i - 2)
+            : after == "(" && before is not ("new" or ":" or "[");
+    }
 
     private static string Describe(SourceFile file, int line, string used, string folder, string[] allowed) =>
         $"{file.Path}({line}): {file.Folder} uses {used}, which stands in {folder}; it may use {(allowed.Length == 0 ? "no other folder" : string.Join(", ", allowed))}. "
-        + "Remedy: pass the value in from above, or move what both need down to a folder that both may use; if it does I/O, put an interface into Peers and let Hosting compose.";
+        + "Remedy: pass the value in from above, or move what both need down to a folder that both may use; if it does I/O, put an interface into Peers and let Hosting compose; "
+        + "if it is a member that only has the name of a type, give it a better one.";
 }
