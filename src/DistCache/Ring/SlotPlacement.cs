@@ -62,7 +62,7 @@ internal sealed class SlotPlacement
     /// <summary>
     /// Rank by rank, and within a rank first the slots that get the node they would get without any bound, then those that are
     /// spilled. So a spilled slot never takes the place of one that belongs there, which would be spilled in turn, and so on:
-    /// where all nodes of a small zone are at their bound, that would move half of all copies at every join.
+    /// where all nodes of a small zone are at their bound, a join would move a third more copies.
     /// </summary>
     public void Run()
     {
