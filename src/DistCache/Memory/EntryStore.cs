@@ -33,19 +33,17 @@ internal sealed class EntryStore
     private readonly ShardCounters _counters;
     private readonly int[] _evictionsOfClass;
     private readonly (uint Handle, ulong Hash)[] _pending = new (uint, ulong)[MaximumPendingUses];
-    private readonly int _entryLimit;
     private readonly long _tombstoneLimit;
     private int _pendingCount;
     private long _uses;
     private long _largeBytes;
 
-    public EntryStore(TierMemory tier, int shard, int baseBuckets, int entryLimit, Eviction eviction, ShardCounters counters)
+    public EntryStore(TierMemory tier, int shard, int baseBuckets, Eviction eviction, ShardCounters counters)
     {
         _tier = tier;
         _memory = tier.Pool.Memory;
         _classes = tier.Classes;
         _counters = counters;
-        _entryLimit = entryLimit;
         _tombstoneLimit = tier.SizeLimit / TierMemory.TombstoneShare / tier.ShardCount;
         _index = new KeyIndex(tier.Pool, shard, tier.Hash, baseBuckets);
         _lists = new RecencyLists(_memory, _classes.Count + 1);
@@ -542,7 +540,7 @@ internal sealed class EntryStore
 
     private void KeepEntryLimit(int sizeClass, bool replaces)
     {
-        while (Count >= _entryLimit && !replaces)
+        while (_tier.EntryCount >= _tier.EntryLimit && !replaces)
         {
             var victim = _policy.ChooseVictim(_lists.ValueCount(sizeClass) > 0 ? sizeClass : Math.Max(0, AnyClassWithValues()));
             if (victim == 0)
@@ -587,6 +585,7 @@ internal sealed class EntryStore
     private void Tally(uint handle, int sizeClass, int sign)
     {
         ref var header = ref _memory.Header(handle);
+        _tier.CountEntries(sign);
         Interlocked.Add(ref _tier.SlotCounts[header.Slot.Number], sign);
         Interlocked.Add(ref _tier.SlotDigests[header.Slot.Number], sign * (long)EntryDigest.Of(_index.KeyOf(handle), header.Version));
         _counters.PayloadBytes += sign * (long)(header.KeyLength + header.ValueLength);

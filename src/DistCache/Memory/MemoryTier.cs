@@ -328,7 +328,11 @@ internal sealed class MemoryTier : IDisposable
             {
                 while (!LargeEntries.TryExtend(memory.Pool, ref chain, totalBytes, shard.Number, memory.Classes.LargeClass))
                 {
-                    room.Make();
+                    // Where both do not fit, the old value goes before any other key's: it is superseded in a moment anyway.
+                    if (!shard.TryDropLarge(keyHash, key, info.Version))
+                    {
+                        room.Make();
+                    }
                 }
             }
 
