@@ -23,6 +23,8 @@ internal sealed class EntryStore
     /// <summary>Of an insertion: each fails only if making room for it took away what the index had kept free for it.</summary>
     private const int MaximumAttempts = 8;
 
+    private const int NoClass = -1;
+
     private readonly TierMemory _tier;
     private readonly PageMemory _memory;
     private readonly SizeClasses _classes;
@@ -185,10 +187,13 @@ internal sealed class EntryStore
     /// Gives a page, or a large entry's pages, to the pool: of a class with so much free room that nothing must go for it, else of the
     /// class whose eldest value is the oldest. False if there is nothing to give.
     /// </summary>
-    public bool TryGivePage()
+    public bool TryGivePage() => TryGivePage(NoClass);
+
+    /// <summary>As <see cref="TryGivePage()"/>, with one class that gives nothing.</summary>
+    private bool TryGivePage(int spared)
     {
         SettleUses();
-        var oldest = OldestClass(out var spare);
+        var oldest = OldestClass(spared, out var spare);
         if (spare >= 0)
         {
             EmptyPage(spare, _slabs.SparsestPage(spare));
@@ -407,13 +412,16 @@ internal sealed class EntryStore
                 return 0;
             }
 
-            if (_lists.ValueCount(sizeClass) > 0 && !AnotherIsOlder(sizeClass))
+            if (_lists.ValueCount(sizeClass) == 0 || AnotherIsOlder(sizeClass))
+            {
+                if (!TryGivePage(spared: sizeClass) && !TryGivePage())
+                {
+                    return 0;
+                }
+            }
+            else
             {
                 Evict(_policy.ChooseVictim(sizeClass));
-            }
-            else if (!TryGivePage())
-            {
-                return 0;
             }
         }
     }
@@ -427,21 +435,22 @@ internal sealed class EntryStore
         }
 
         _evictionsOfClass[sizeClass] = 0;
-        var oldest = OldestClass(out var spare);
-        if (spare >= 0)
+        var oldest = OldestClass(sizeClass, out var spare);
+        if (spare >= 0 || oldest < 0)
         {
-            return true;
+            return spare >= 0;
         }
 
-        var ownAge = AgeOf(_policy.Eldest(sizeClass));
-        return oldest != sizeClass && AgeOf(_policy.Eldest(oldest)) > ownAge + (ownAge / OlderByQuarter);
+        var (giver, taker) = (_policy.Eldest(oldest), _policy.Pushed(sizeClass));
+        var age = AgeOf(taker);
+        return AgeOf(giver) > age + (age / OlderByQuarter) && _policy.IsWorthLess(giver, taker);
     }
 
-    private int OldestClass(out int spare)
+    private int OldestClass(int spared, out int spare)
     {
-        var oldest = -1;
+        var oldest = NoClass;
         var oldestAge = 0u;
-        spare = -1;
+        spare = NoClass;
         for (var sizeClass = 0; sizeClass <= _classes.LargeClass; sizeClass++)
         {
             if (sizeClass < _classes.LargeClass && _slabs.HasPageToSpare(sizeClass))
@@ -450,7 +459,7 @@ internal sealed class EntryStore
                 return oldest;
             }
 
-            var eldest = _policy.Eldest(sizeClass);
+            var eldest = sizeClass == spared ? 0 : _policy.Eldest(sizeClass);
             if (eldest != 0 && (oldest < 0 || AgeOf(eldest) > oldestAge))
             {
                 oldest = sizeClass;
