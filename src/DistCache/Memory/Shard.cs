@@ -232,7 +232,7 @@ internal sealed class Shard
     {
         lock (_lock)
         {
-            return !_isClosed && _store.TryCompact();
+            return !_isClosed && _store.Evictor.TryCompact();
         }
     }
 
@@ -242,7 +242,7 @@ internal sealed class Shard
         lock (_lock)
         {
             ThrowIfClosedLocked();
-            return _store.TryGivePage();
+            return _store.Evictor.TryGivePage();
         }
     }
 
@@ -252,7 +252,7 @@ internal sealed class Shard
         lock (_lock)
         {
             ThrowIfClosedLocked();
-            return _store.RemoveSome(most);
+            return _store.Evictor.RemoveSome(most);
         }
     }
 
