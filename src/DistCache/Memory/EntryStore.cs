@@ -17,9 +17,6 @@ internal sealed class EntryStore
     /// <summary>Uses per step of the clock that ages are told by, as a power of two: it wraps after 2^38 uses.</summary>
     private const int UsesPerTickShift = 6;
 
-    /// <summary>A class gives a page to another one only if its oldest entry is older by a quarter, else pages would go to and fro.</summary>
-    private const int OlderByQuarter = 4;
-
     /// <summary>Of an insertion: each fails only if making room for it took away what the index had kept free for it.</summary>
     private const int MaximumAttempts = 8;
 
@@ -31,29 +28,25 @@ internal sealed class EntryStore
     private readonly Slabs _slabs;
     private readonly EvictionPolicy _policy;
     private readonly ShardCounters _counters;
-    private readonly int[] _evictionsOfClass;
+    private readonly Evictor _evictor;
     private readonly (uint Handle, ulong Hash)[] _pending = new (uint, ulong)[MaximumPendingUses];
-    private readonly int _entryLimit;
-    private readonly long _tombstoneLimit;
     private int _pendingCount;
     private long _uses;
     private long _largeBytes;
 
-    public EntryStore(TierMemory tier, int shard, int baseBuckets, int entryLimit, Eviction eviction, ShardCounters counters)
+    public EntryStore(TierMemory tier, int shard, int baseBuckets, Eviction eviction, ShardCounters counters)
     {
         _tier = tier;
         _memory = tier.Pool.Memory;
         _classes = tier.Classes;
         _counters = counters;
-        _entryLimit = entryLimit;
-        _tombstoneLimit = tier.SizeLimit / TierMemory.TombstoneShare / tier.ShardCount;
         _index = new KeyIndex(tier.Pool, shard, tier.Hash, baseBuckets);
         _lists = new RecencyLists(_memory, _classes.Count + 1);
         _slabs = new Slabs(tier.Pool, _classes, shard);
-        _evictionsOfClass = new int[_classes.Count];
         _policy = eviction == Eviction.Lru
             ? new LruPolicy(_lists)
             : new TinyLfuPolicy(_lists, new FrequencySketch(tier.Pool, shard), _index, tier.Climber);
+        _evictor = new Evictor(tier, this, _index, _lists, _slabs, _policy, counters);
     }
 
     public int Count => _index.Count;
@@ -63,6 +56,9 @@ internal sealed class EntryStore
     public RecencyLists Lists => _lists;
 
     public Slabs Slabs => _slabs;
+
+    /// <summary>Makes room.</summary>
+    public Evictor Evictor => _evictor;
 
     /// <summary>What the shard holds of the budget, as other shards may see it without the lock.</summary>
     public long HeldBytes => ((long)(_slabs.PageCount + TablePageCount) * _memory.Geometry.PageBytes) + Volatile.Read(ref _largeBytes);
@@ -120,13 +116,13 @@ internal sealed class EntryStore
             return true;
         }
 
-        KeepEntryLimit(sizeClass, held != 0);
+        _evictor.KeepEntryLimit(sizeClass, held != 0);
         for (var attempt = 0; attempt < MaximumAttempts; attempt++)
         {
             // The index first: once a chunk is taken and not linked yet, no page may be emptied under it.
             if (!_index.TryReserve(keyHash))
             {
-                if (!TryGivePage())
+                if (!_evictor.TryGivePage())
                 {
                     return false;
                 }
@@ -134,7 +130,7 @@ internal sealed class EntryStore
                 continue;
             }
 
-            var target = Allocate(sizeClass);
+            var target = _evictor.Allocate(sizeClass);
             if (target == 0)
             {
                 return false;
@@ -158,10 +154,10 @@ internal sealed class EntryStore
     public bool TryLinkLarge(ulong keyHash, ReadOnlySpan<byte> key, Slot slot, int head, long committedBytes)
     {
         SettleUses();
-        KeepEntryLimit(_classes.LargeClass, Find(keyHash, key) != 0);
+        _evictor.KeepEntryLimit(_classes.LargeClass, Find(keyHash, key) != 0);
         while (!TryLink(_memory.HandleOf(head, 0), _classes.LargeClass, keyHash, slot, key))
         {
-            if (!TryGivePage())
+            if (!_evictor.TryGivePage())
             {
                 return false;
             }
@@ -183,36 +179,6 @@ internal sealed class EntryStore
         }
     }
 
-    /// <summary>
-    /// Gives a page, or a large entry's pages, to the pool: of a class with so much free room that nothing must go for it, else of the
-    /// class whose eldest value is the oldest. False if there is nothing to give.
-    /// </summary>
-    public bool TryGivePage()
-    {
-        SettleUses();
-        var oldest = OldestClass(out var spare);
-        if (spare >= 0)
-        {
-            EmptyPage(spare, _slabs.SparsestPage(spare));
-            return true;
-        }
-
-        if (oldest < 0)
-        {
-            return TryGivePageOfTombstones();
-        }
-
-        var eldest = _policy.Eldest(oldest);
-        if (oldest == _classes.LargeClass)
-        {
-            Evict(eldest);
-            return true;
-        }
-
-        EmptyPage(oldest, _memory.PageOf(eldest));
-        return true;
-    }
-
     /// <summary>Puts the reads of late into the order of use.</summary>
     public void SettleUses()
     {
@@ -227,36 +193,6 @@ internal sealed class EntryStore
         }
 
         _pendingCount = 0;
-    }
-
-    /// <summary>Frees one page that holds few entries by moving those to other pages of their class; false if none is worth it.</summary>
-    public bool TryCompact()
-    {
-        SettleUses();
-        for (var sizeClass = 0; sizeClass < _classes.Count; sizeClass++)
-        {
-            if (_slabs.FreeChunks(sizeClass) >= 2 * _classes.ChunksPerPage(sizeClass))
-            {
-                EmptyPage(sizeClass, _slabs.SparsestPage(sizeClass));
-                return true;
-            }
-        }
-
-        return false;
-    }
-
-    /// <summary>Removes up to <paramref name="most"/> entries, whichever; how many.</summary>
-    public int RemoveSome(int most)
-    {
-        SettleUses();
-        var removed = 0;
-        for (; removed < most && Count > 0; removed++)
-        {
-            var oldest = AnyClassWithValues();
-            Remove(oldest >= 0 ? _policy.Eldest(oldest) : OldestTombstone());
-        }
-
-        return removed;
     }
 
     /// <summary>The last reader of a large entry that is gone meanwhile is done with it.</summary>
@@ -324,12 +260,12 @@ internal sealed class EntryStore
     /// <summary>More entries want more buckets and counters; these take their pages from the entries, else they would never get any.</summary>
     private void Grow()
     {
-        if (!_index.TryGrow() && TryGivePage())
+        if (!_index.TryGrow() && _evictor.TryGivePage())
         {
             _index.TryGrow();
         }
 
-        if (!_policy.TryResize(_index.Count) && TryGivePage())
+        if (!_policy.TryResize(_index.Count) && _evictor.TryGivePage())
         {
             _policy.TryResize(_index.Count);
         }
@@ -355,209 +291,7 @@ internal sealed class EntryStore
         }
 
         _lists.AddNewest(handle, sizeClass, Segment.Tombstones);
-        DropTombstonesOverLimit();
-    }
-
-    private void DropTombstonesOverLimit()
-    {
-        while (_counters.TombstoneBytes > _tombstoneLimit)
-        {
-            DropTombstone(OldestTombstone());
-        }
-    }
-
-    private void DropTombstone(uint handle)
-    {
-        _counters.TombstonesDropped++;
-        Remove(handle);
-    }
-
-    private uint OldestTombstone()
-    {
-        var oldest = 0u;
-        for (var sizeClass = 0; sizeClass <= _classes.LargeClass; sizeClass++)
-        {
-            var handle = _lists.Oldest(sizeClass, Segment.Tombstones);
-            if (handle != 0 && (oldest == 0 || AgeOf(handle) > AgeOf(oldest)))
-            {
-                oldest = handle;
-            }
-        }
-
-        return oldest;
-    }
-
-    /// <summary>A free chunk of the class: its own, of a new page, of its own victim, or of a page that an older class gives.</summary>
-    private uint Allocate(int sizeClass)
-    {
-        while (true)
-        {
-            var handle = _slabs.TryAllocate(sizeClass);
-            if (handle != 0)
-            {
-                return handle;
-            }
-
-            if (_slabs.TryGrow(sizeClass))
-            {
-                continue;
-            }
-
-            // A shard that came to little gets its page from the others.
-            if (HeldBytes < _tier.FairBytes)
-            {
-                return 0;
-            }
-
-            if (_lists.ValueCount(sizeClass) > 0 && !AnotherIsOlder(sizeClass))
-            {
-                Evict(_policy.ChooseVictim(sizeClass));
-            }
-            else if (!TryGivePage())
-            {
-                return 0;
-            }
-        }
-    }
-
-    /// <summary>Asked once for each page's worth of evictions.</summary>
-    private bool AnotherIsOlder(int sizeClass)
-    {
-        if (++_evictionsOfClass[sizeClass] < _classes.ChunksPerPage(sizeClass))
-        {
-            return false;
-        }
-
-        _evictionsOfClass[sizeClass] = 0;
-        var oldest = OldestClass(out var spare);
-        if (spare >= 0)
-        {
-            return true;
-        }
-
-        var ownAge = AgeOf(_policy.Eldest(sizeClass));
-        return oldest != sizeClass && AgeOf(_policy.Eldest(oldest)) > ownAge + (ownAge / OlderByQuarter);
-    }
-
-    private int OldestClass(out int spare)
-    {
-        var oldest = -1;
-        var oldestAge = 0u;
-        spare = -1;
-        for (var sizeClass = 0; sizeClass <= _classes.LargeClass; sizeClass++)
-        {
-            if (sizeClass < _classes.LargeClass && _slabs.HasPageToSpare(sizeClass))
-            {
-                spare = sizeClass;
-                return oldest;
-            }
-
-            var eldest = _policy.Eldest(sizeClass);
-            if (eldest != 0 && (oldest < 0 || AgeOf(eldest) > oldestAge))
-            {
-                oldest = sizeClass;
-                oldestAge = AgeOf(eldest);
-            }
-        }
-
-        return oldest;
-    }
-
-    private int AnyClassWithValues()
-    {
-        var sizeClass = _classes.LargeClass;
-        while (sizeClass >= 0 && _policy.Eldest(sizeClass) == 0)
-        {
-            sizeClass--;
-        }
-
-        return sizeClass;
-    }
-
-    private bool TryGivePageOfTombstones()
-    {
-        var oldest = OldestTombstone();
-        if (oldest == 0)
-        {
-            return false;
-        }
-
-        if (IsLarge(oldest))
-        {
-            DropTombstone(oldest);
-            return true;
-        }
-
-        EmptyPage(_lists.SizeClassOf(oldest), _memory.PageOf(oldest));
-        return true;
-    }
-
-    /// <summary>Evicts as much of the class as the page holds, and moves what is left in it to the room that this made.</summary>
-    private void EmptyPage(int sizeClass, int page)
-    {
-        _slabs.StartLeaving(page);
-        while (_slabs.FreeChunks(sizeClass) < _memory.Info(page).Live)
-        {
-            var pages = _slabs.PageCount;
-            var victim = _policy.ChooseVictim(sizeClass);
-            if (victim != 0)
-            {
-                Evict(victim);
-            }
-            else
-            {
-                DropTombstone(_lists.Oldest(sizeClass, Segment.Tombstones));
-            }
-
-            if (_slabs.PageCount < pages)
-            {
-                // Another page of the class is empty now and has gone: that is a page as well.
-                _slabs.StopLeaving(page);
-                return;
-            }
-        }
-
-        for (var index = _memory.Info(page).FirstUnused - 1; index >= 0; index--)
-        {
-            var handle = _memory.HandleOf(page, index);
-            if (!_memory.Header(handle).IsFree)
-            {
-                Move(handle, sizeClass);
-            }
-        }
-
-        _slabs.GivePage(page);
-    }
-
-    private void Move(uint source, int sizeClass)
-    {
-        var target = _slabs.TryAllocate(sizeClass);
-        _memory.Chunk(source)[.._memory.Header(source).TotalBytes].CopyTo(_memory.Chunk(target));
-        _lists.Relocate(target, sizeClass);
-        _index.Replace(_index.HashOf(target), source, target);
-        ref var info = ref _memory.Info(_memory.PageOf(target));
-        info.EarliestDue = Math.Min(info.EarliestDue, _memory.Info(_memory.PageOf(source)).EarliestDue);
-        _slabs.Free(source);
-    }
-
-    private void KeepEntryLimit(int sizeClass, bool replaces)
-    {
-        while (Count >= _entryLimit && !replaces)
-        {
-            var victim = _policy.ChooseVictim(_lists.ValueCount(sizeClass) > 0 ? sizeClass : Math.Max(0, AnyClassWithValues()));
-            if (victim == 0)
-            {
-                return;
-            }
-
-            Evict(victim);
-        }
-    }
-
-    private void Evict(uint handle)
-    {
-        _counters.EvictedForSize++;
-        Remove(handle);
+        _evictor.DropTombstonesOverLimit();
     }
 
     /// <summary>Out of lists and counters; its memory is free, or will be when its last reader is done.</summary>
@@ -587,6 +321,7 @@ internal sealed class EntryStore
     private void Tally(uint handle, int sizeClass, int sign)
     {
         ref var header = ref _memory.Header(handle);
+        _tier.CountEntries(sign);
         Interlocked.Add(ref _tier.SlotCounts[header.Slot.Number], sign);
         Interlocked.Add(ref _tier.SlotDigests[header.Slot.Number], sign * (long)EntryDigest.Of(_index.KeyOf(handle), header.Version));
         _counters.PayloadBytes += sign * (long)(header.KeyLength + header.ValueLength);
@@ -597,5 +332,5 @@ internal sealed class EntryStore
         }
     }
 
-    private uint AgeOf(uint handle) => (uint)(_uses >> UsesPerTickShift) - _memory.Header(handle).UsedAt;
+    public uint AgeOf(uint handle) => (uint)(_uses >> UsesPerTickShift) - _memory.Header(handle).UsedAt;
 }

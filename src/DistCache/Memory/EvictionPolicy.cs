@@ -15,8 +15,14 @@ internal abstract class EvictionPolicy
     /// <summary>The value to evict; 0 if the class has none.</summary>
     public abstract uint ChooseVictim(int sizeClass);
 
-    /// <summary>The value whose age is that of the class, when classes compete; 0 if it has none.</summary>
+    /// <summary>The value that stands for a class that is to give a page: what it would miss least; 0 if it has none.</summary>
     public abstract uint Eldest(int sizeClass);
+
+    /// <summary>The value that stands for a class that wants a page: the one that its newcomers push out; 0 if it has none.</summary>
+    public abstract uint Pushed(int sizeClass);
+
+    /// <summary>Whether <paramref name="giver"/>, being older, is to go rather than <paramref name="taker"/>.</summary>
+    public abstract bool IsWorthLess(uint giver, uint taker);
 
     /// <summary>The shard holds <paramref name="entries"/> entries now; 0 gives all memory back. False if the policy wants a page and the pool has none.</summary>
     public abstract bool TryResize(int entries);
@@ -34,6 +40,10 @@ internal sealed class LruPolicy(RecencyLists lists) : EvictionPolicy
     public override uint ChooseVictim(int sizeClass) => Eldest(sizeClass);
 
     public override uint Eldest(int sizeClass) => lists.Oldest(sizeClass, Segment.Window);
+
+    public override uint Pushed(int sizeClass) => Eldest(sizeClass);
+
+    public override bool IsWorthLess(uint giver, uint taker) => true;
 
     public override bool TryResize(int entries) => true;
 }

@@ -56,7 +56,13 @@ internal sealed class KeyIndex(PagePool pool, int shard, KeyHash hash, int baseB
             while (matches != 0)
             {
                 var handle = bucket.Handles[Bucket.Next(ref matches)];
-                if (handle != 0 && KeyOf(handle).SequenceEqual(key))
+                if (handle == 0)
+                {
+                    continue;
+                }
+
+                _memory.PrefetchEntry(handle);
+                if (KeyOf(handle).SequenceEqual(key))
                 {
                     return handle;
                 }

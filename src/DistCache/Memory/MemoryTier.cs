@@ -228,17 +228,26 @@ internal sealed class MemoryTier : IDisposable
             return;
         }
 
-        foreach (var shard in memory.Shards)
+        memory.Hold();
+        try
         {
-            for (var left = shard.Count; left > 0;)
+            foreach (var shard in memory.Shards)
             {
-                var removed = shard.RemoveSome(ClearBatch);
-                left = removed == 0 ? 0 : left - removed;
+                for (var left = shard.Count; left > 0;)
+                {
+                    var removed = shard.RemoveSome(ClearBatch);
+                    left = removed == 0 ? 0 : left - removed;
+                }
             }
-        }
 
-        memory.Pool.Trim();
-        memory.Pool.Trim();
+            // The first round only notes what is idle.
+            memory.Pool.Trim();
+            memory.Pool.Trim();
+        }
+        finally
+        {
+            memory.LetGo();
+        }
     }
 
     public void Dispose()
@@ -328,7 +337,11 @@ internal sealed class MemoryTier : IDisposable
             {
                 while (!LargeEntries.TryExtend(memory.Pool, ref chain, totalBytes, shard.Number, memory.Classes.LargeClass))
                 {
-                    room.Make();
+                    // Where both do not fit, the old value goes before any other key's: it is superseded in a moment anyway.
+                    if (!shard.TryDropLarge(keyHash, key, info.Version))
+                    {
+                        room.Make();
+                    }
                 }
             }
 

@@ -22,11 +22,11 @@ internal sealed class Shard
     private readonly ShardCounters _counters = new();
     private bool _isClosed;
 
-    public Shard(TierMemory tier, int number, int baseBuckets, int entryLimit, Eviction eviction)
+    public Shard(TierMemory tier, int number, int baseBuckets, Eviction eviction)
     {
         Number = number;
         _memory = tier.Pool.Memory;
-        _store = new EntryStore(tier, number, baseBuckets, entryLimit, eviction, _counters);
+        _store = new EntryStore(tier, number, baseBuckets, eviction, _counters);
     }
 
     public int Number { get; }
@@ -109,6 +109,23 @@ internal sealed class Shard
             held = version;
             linked = _store.TryLinkLarge(keyHash, key, slot, chain.Head, LargeEntries.CommittedBytes(_memory, chain.Head));
             return linked;
+        }
+    }
+
+    /// <summary>Removes the entry if it is a large one that <paramref name="version"/> supersedes.</summary>
+    public bool TryDropLarge(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosedLocked();
+            var handle = _store.Find(keyHash, key);
+            if (handle == 0 || !_store.IsLarge(handle) || _memory.Header(handle).Version >= version)
+            {
+                return false;
+            }
+
+            _store.Remove(handle);
+            return true;
         }
     }
 
@@ -215,7 +232,7 @@ internal sealed class Shard
     {
         lock (_lock)
         {
-            return !_isClosed && _store.TryCompact();
+            return !_isClosed && _store.Evictor.TryCompact();
         }
     }
 
@@ -225,7 +242,7 @@ internal sealed class Shard
         lock (_lock)
         {
             ThrowIfClosedLocked();
-            return _store.TryGivePage();
+            return _store.Evictor.TryGivePage();
         }
     }
 
@@ -235,7 +252,7 @@ internal sealed class Shard
         lock (_lock)
         {
             ThrowIfClosedLocked();
-            return _store.RemoveSome(most);
+            return _store.Evictor.RemoveSome(most);
         }
     }
 

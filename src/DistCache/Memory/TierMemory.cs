@@ -5,7 +5,7 @@ namespace DistCache.Memory;
 
 /// <summary>What a test or a simulation may set; production leaves all of it alone.</summary>
 /// <param name="Shards">A power of two up to 64; 0 chooses.</param>
-/// <param name="EntryLimit">Holds at most so many entries, spread evenly over the shards; 0 for no limit.</param>
+/// <param name="EntryLimit">Holds at most so many entries, as if they were the budget; 0 for no limit.</param>
 /// <param name="HashSeed">Makes the hash of keys repeat; null draws a secret.</param>
 internal readonly record struct TierTuning(int Shards = 0, int EntryLimit = 0, ulong? HashSeed = null);
 
@@ -27,9 +27,12 @@ internal sealed class TierMemory : IDisposable
     /// <summary>For the objects of the tier besides.</summary>
     private const int TierBytes = 8 << 10;
 
+    private int _entryCount;
+
     public TierMemory(long sizeLimit, Eviction eviction, TierTuning tuning)
     {
         SizeLimit = sizeLimit;
+        EntryLimit = tuning.EntryLimit == 0 ? int.MaxValue : tuning.EntryLimit;
         var geometry = new PageGeometry(sizeLimit);
         var shardCount = tuning.Shards > 0 ? tuning.Shards : ShardsFor(sizeLimit);
         ShardCount = shardCount;
@@ -45,12 +48,24 @@ internal sealed class TierMemory : IDisposable
         {
             // Evenly on the logarithmic scale: so their doublings are spread evenly too.
             var baseBuckets = (int)(BaseBuckets * Math.Pow(2, (double)i / shardCount));
-            var entryLimit = (tuning.EntryLimit / shardCount) + (i < tuning.EntryLimit % shardCount ? 1 : 0);
-            Shards[i] = new Shard(this, i, baseBuckets, tuning.EntryLimit == 0 ? int.MaxValue : Math.Max(1, entryLimit), eviction);
+            Shards[i] = new Shard(this, i, baseBuckets, eviction);
         }
     }
 
     public long SizeLimit { get; }
+
+    public int EntryLimit { get; }
+
+    /// <summary>Entries of all shards, kept only under an entry limit.</summary>
+    public int EntryCount => _entryCount;
+
+    public void CountEntries(int change)
+    {
+        if (EntryLimit != int.MaxValue)
+        {
+            Interlocked.Add(ref _entryCount, change);
+        }
+    }
 
     /// <summary>What counts towards the budget from the start.</summary>
     public long FixedBytes { get; }

@@ -65,7 +65,7 @@ internal sealed class TinyLfuPolicy(RecencyLists lists, FrequencySketch sketch, 
             return victim;
         }
 
-        if (sketch.Estimate(index.HashOf(candidate)) <= sketch.Estimate(index.HashOf(victim)))
+        if (IsWorthLess(candidate, victim))
         {
             return candidate;
         }
@@ -79,6 +79,15 @@ internal sealed class TinyLfuPolicy(RecencyLists lists, FrequencySketch sketch, 
         var oldest = OldestOfMain(sizeClass);
         return oldest != 0 ? oldest : lists.Oldest(sizeClass, Segment.Window);
     }
+
+    public override uint Pushed(int sizeClass)
+    {
+        var pushed = lists.Oldest(sizeClass, Segment.Window);
+        return pushed != 0 ? pushed : OldestOfMain(sizeClass);
+    }
+
+    public override bool IsWorthLess(uint giver, uint taker) =>
+        sketch.Estimate(index.HashOf(giver)) <= sketch.Estimate(index.HashOf(taker));
 
     public override bool TryResize(int entries) => sketch.TryResize(entries);
 

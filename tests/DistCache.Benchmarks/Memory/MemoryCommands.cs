@@ -7,6 +7,7 @@ internal static class MemoryCommands
         ["overhead"] = OverheadNumbers.Run,
         ["overhead-of"] = OverheadNumbers.RunOne,
         ["throughput"] = ThroughputNumbers.Run,
+        ["hot"] = HotNumbers.Run,
         ["churn"] = ChurnNumbers.Run,
         ["churn-of"] = ChurnNumbers.RunOne,
         ["load"] = LoadNumbers.Run,

@@ -22,6 +22,9 @@ internal abstract class Side : IDisposable
     public virtual void Dispose()
     {
     }
+
+    /// <summary>Who gets a value looks at it: at its first and last byte at least.</summary>
+    protected static int Consume(ReadOnlySpan<byte> value) => value[0] == value[^1] ? value.Length : 0;
 }
 
 /// <summary>The memory tier behind what the public face does on top of it: encoding the key, stamping a version.</summary>
@@ -43,7 +46,8 @@ internal sealed class TierSide(long budget, Eviction eviction = Eviction.Lru) : 
     public override int Get(string key, byte[] buffer)
     {
         Span<byte> keyBuffer = stackalloc byte[64];
-        return Tier.Read(EntryKey.Encode(key, keyBuffer, 64), buffer, true, out _, out var length) == LookupOutcome.Hit ? length : -1;
+        var outcome = Tier.Read(EntryKey.Encode(key, keyBuffer, 64), buffer, true, out _, out var length);
+        return outcome == LookupOutcome.Hit ? Consume(buffer.AsSpan(0, length)) : -1;
     }
 
     public override void Dispose() => Tier.Dispose();
@@ -58,5 +62,5 @@ internal sealed class MicrosoftSide : Side
 
     public override void Set(string key, byte[] value) => _cache.Set(key, value.ToArray(), _options);
 
-    public override int Get(string key, byte[] buffer) => _cache.Get(key)?.Length ?? -1;
+    public override int Get(string key, byte[] buffer) => _cache.Get(key) is { } value ? Consume(value) : -1;
 }

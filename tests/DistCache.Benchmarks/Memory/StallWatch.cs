@@ -8,6 +8,7 @@ internal sealed class StallWatch : IDisposable
     private readonly Thread _control;
     private volatile bool _isOver;
     private long _longestIdle;
+    private long _longest;
 
     public StallWatch()
     {
@@ -26,14 +27,10 @@ internal sealed class StallWatch : IDisposable
 
     public double LongestIdleMilliseconds => Stopwatch.GetElapsedTime(0, _longestIdle).TotalMilliseconds;
 
-    public double LongestMilliseconds { get; private set; }
+    public double LongestMilliseconds => Stopwatch.GetElapsedTime(0, _longest).TotalMilliseconds;
 
-    public void Time(Action action)
-    {
-        var started = Stopwatch.GetTimestamp();
-        action();
-        LongestMilliseconds = Math.Max(LongestMilliseconds, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
-    }
+    /// <summary>The work between this timestamp and now was one operation.</summary>
+    public void Note(long started) => _longest = Math.Max(_longest, Stopwatch.GetTimestamp() - started);
 
     public void Dispose()
     {

@@ -7,7 +7,7 @@ namespace DistCache.Benchmarks.Memory;
 /// <summary>Operations a second on both sides in turns, in one process, on the same keys in the same order.</summary>
 internal static class ThroughputNumbers
 {
-    private const int ValueBytes = 100;
+    public const int ValueBytes = 100;
 
     public static void Run(Arguments arguments)
     {
@@ -87,7 +87,7 @@ internal static class ThroughputNumbers
             operations / (Environment.CpuUsage.TotalTime - processor).TotalSeconds);
     }
 
-    private static void Get(Side side, int[] order)
+    public static void Get(Side side, int[] order)
     {
         var buffer = new byte[ValueBytes];
         var key = new KeyText();

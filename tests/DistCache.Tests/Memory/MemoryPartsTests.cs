@@ -1,0 +1,79 @@
+using DistCache.Memory;
+
+namespace DistCache.Tests.Memory;
+
+/// <summary>The parts of the tier that stand on their own.</summary>
+internal sealed class MemoryPartsTests
+{
+    [TestCase(13)]
+    [TestCase(14)]
+    [TestCase(16)]
+    public void SizeClasses_TakeEverySizeWithLittleSlack(int pageShift)
+    {
+        var pageBytes = 1 << pageShift;
+        var classes = new SizeClasses(pageBytes);
+        for (var bytes = PageGeometry.MinimumChunkBytes; bytes <= classes.LargestChunkBytes; bytes++)
+        {
+            var sizeClass = classes.ClassOf(bytes);
+            var chunk = classes.ChunkBytes(sizeClass);
+            Assert.That(chunk, Is.GreaterThanOrEqualTo(bytes).And.LessThanOrEqualTo(8 + (bytes > pageBytes / 32 ? bytes * 3 / 2 : bytes * 17 / 16)));
+            Assert.That(chunk % 8, Is.Zero);
+            Assert.That(sizeClass == 0 || classes.ChunkBytes(sizeClass - 1) < bytes, "there is a smaller class that takes it");
+        }
+
+        Assert.That(classes.ClassOf(classes.LargestChunkBytes + 1), Is.EqualTo(classes.LargeClass));
+        Assert.That(classes.Count, Is.LessThan(byte.MaxValue));
+    }
+
+    [Test]
+    public void KeyHash_SpreadsShortAndSimilarKeysOverAllItsBits()
+    {
+        var hash = new KeyHash(seed: 3);
+        var counts = new int[64];
+        const int keys = 20_000;
+        var seen = new HashSet<ulong>();
+        for (var i = 0; i < keys; i++)
+        {
+            var value = hash.Compute(TierFace.Key($"user:{i}:{new string('x', i % 40)}"));
+            Assert.That(seen.Add(value));
+            for (var bit = 0; bit < 64; bit++)
+            {
+                counts[bit] += (int)(value >> bit & 1);
+            }
+        }
+
+        Assert.That(counts, Is.All.InRange(keys * 48 / 100, keys * 52 / 100));
+    }
+
+    [Test]
+    public void KeyHash_OfTwoProcesses_Differs()
+    {
+        var key = TierFace.Key("a key");
+        var (first, second) = (new KeyHash(null), new KeyHash(null));
+        Assert.That(first.Compute(key), Is.Not.EqualTo(second.Compute(key)));
+    }
+
+    [Test]
+    public void Sketch_CountsUsesAndForgetsThem()
+    {
+        using var memory = new TierMemory(4 << 20, Eviction.Lfu, default);
+        var sketch = new FrequencySketch(memory.Pool, 0);
+        Assert.That(sketch.TryResize(1_000));
+        for (var i = 0; i < 6; i++)
+        {
+            sketch.Increment(123);
+        }
+
+        Assert.That(sketch.Estimate(123), Is.EqualTo(6));
+        Assert.That(sketch.TryResize(8_000), "it doubles");
+        Assert.That(sketch.Estimate(123), Is.EqualTo(6), "and keeps its counts");
+        for (var i = 0UL; i < 200_000; i++)
+        {
+            sketch.Increment(0x9E3779B97F4A7C15 * (i + 1));
+        }
+
+        Assert.That(sketch.Estimate(123), Is.LessThan(FrequencySketch.MaximumCount), "counters are halved from time to time");
+        Assert.That(sketch.TryResize(0));
+        Assert.That(sketch.PageCount, Is.Zero);
+    }
+}
