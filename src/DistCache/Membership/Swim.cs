@@ -227,10 +227,16 @@ internal sealed class Swim
     /// <summary>The search for the cluster is over; a node that found nobody owns everything.</summary>
     public void EndJoin(Moment now)
     {
-        if (!HasOthers && !_beliefs.Self.IsSettled)
+        var self = _beliefs.Self;
+        if (!HasOthers && !self.IsSettled)
         {
-            _beliefs.Settling.Adopt(_beliefs.Self, 0, now.Elapsed);
+            _beliefs.Settling.Adopt(self, 0, now.Elapsed);
             _effects.IsViewStale = true;
+        }
+        else if (self.UnsettledSince is null)
+        {
+            // It was found by others before any exchange of its own.
+            _beliefs.Settling.Note(self, now.Elapsed);
         }
     }
 
