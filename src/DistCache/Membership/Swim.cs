@@ -21,6 +21,7 @@ internal sealed class Swim
     private readonly Beliefs _beliefs;
     private readonly Prober _prober;
     private readonly NameGuard _nameGuard;
+    private readonly DialPlan _dialPlan;
     private long _nextProbe;
     private long _nextGossip;
     private long _nextExchange;
@@ -39,6 +40,7 @@ internal sealed class Swim
         _composer = new MessageComposer(_beliefs, _rumours);
         _prober = new Prober(_beliefs, _composer, _timing, _health, _effects, random);
         _nameGuard = new NameGuard(_beliefs, _timing, _effects);
+        _dialPlan = new DialPlan(_beliefs, random);
         _nextProbe = now.Elapsed + random.NextInt64(_timing.ProbeInterval);
         _nextGossip = now.Elapsed + random.NextInt64(_timing.GossipInterval);
         _nextExchange = now.Elapsed + Jittered(_timing.ExchangeInterval);
@@ -182,6 +184,9 @@ internal sealed class Swim
             case SendKind.Probe or SendKind.IndirectProbe when send.Probe is not null:
                 _prober.Replied(send, reply, now.Elapsed);
                 break;
+            case SendKind.Exchange:
+                _dialPlan.Answered(send.To, reply);
+                break;
             case SendKind.NameCheck:
                 _nameGuard.Replied(reply, now);
                 break;
@@ -207,20 +212,9 @@ internal sealed class Swim
         }
     }
 
-    /// <summary>Requests a full exchange with each address that is worth it: not with itself, nor with members that are here anyway.</summary>
-    public IReadOnlyList<SwimSend> Dial(IEnumerable<PeerAddress> seeds, Moment now)
-    {
-        var known = _beliefs.LiveOthers.Select(entry => entry.Record.Address).Append(Self.Address).ToHashSet();
-        var targets = seeds.Where(address => !known.Contains(address)).ToHashSet();
-        var dead = _beliefs.Entries.Where(entry => entry.State == MemberState.Dead && !known.Contains(entry.Record.Address)).ToArray();
-        if (dead.Length > 0)
-        {
-            // A cut may have left all seeds on one side, and only the other side's nodes in nobody's seed list.
-            targets.Add(dead[_random.Next(dead.Length)].Record.Address);
-        }
-
-        return [.. targets.Select(address => ExchangeWith(address, now.Elapsed))];
-    }
+    /// <summary>The full exchanges to try with those of the seeds that are worth a dial.</summary>
+    public IReadOnlyList<SwimSend> Dial(IEnumerable<PeerAddress> seeds, Moment now) =>
+        [.. _dialPlan.Choose(seeds).Select(address => ExchangeWith(address, now.Elapsed))];
 
     public SwimSend ExchangeWith(PeerAddress address, Moment now) => ExchangeWith(address, now.Elapsed);
 
