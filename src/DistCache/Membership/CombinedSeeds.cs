@@ -21,7 +21,7 @@ internal sealed class CombinedSeeds(IReadOnlyList<ISeedSource> sources) : ISeedS
         List<PeerAddress> addresses = [];
         foreach (var entry in entries)
         {
-            if (entry.StartsWith(FilePrefix, StringComparison.Ordinal))
+            if (IsFile(entry))
             {
                 sources.Add(new FileSeeds(entry[FilePrefix.Length..], logger));
             }
@@ -37,6 +37,8 @@ internal sealed class CombinedSeeds(IReadOnlyList<ISeedSource> sources) : ISeedS
 
         return sources.Count == 0 ? new StaticSeeds(addresses) : new CombinedSeeds([new StaticSeeds(addresses), .. sources]);
     }
+
+    public static bool IsFile(string entry) => entry.StartsWith(FilePrefix, StringComparison.Ordinal);
 
     public async ValueTask<SeedList> ResolveAsync(CancellationToken cancellationToken)
     {
