@@ -59,7 +59,7 @@ internal sealed class Beliefs
     /// <summary>Merges what <paramref name="source"/> says.</summary>
     public void Apply(MemberRecord record, NodeName source, Moment now)
     {
-        if (Doubt(record, now) is { } disbelief)
+        if (RecordCheck.Doubt(record, now) is { } disbelief)
         {
             _effects.Disbeliefs.Add(disbelief);
             return;
@@ -178,22 +178,6 @@ internal sealed class Beliefs
     {
         var byIncarnation = left.Identity.Incarnation.CompareTo(right.Identity.Incarnation);
         return byIncarnation != 0 ? byIncarnation : left.Refutation.CompareTo(right.Refutation);
-    }
-
-    private static Disbelief? Doubt(MemberRecord record, Moment now)
-    {
-        if (record.Identity.Incarnation > now.Clock + SwimTiming.MaximumIncarnationLead)
-        {
-            return Disbelief.IncarnationTooFarAhead;
-        }
-
-        var isWellFormed = record.Identity.Name != default
-            && record.State is >= MemberState.Alive and <= MemberState.Left
-            && record.Address is { Host.Length: > 0 and <= PeerAddress.MaximumHostLength, Port: > 0 and <= 65_535 }
-            && record.Zone.Length <= MemberRecord.MaximumZoneLength
-            && record.ReplicaCount is >= 0 and <= 7
-            && record.UnsettledMilliseconds >= 0;
-        return isWellFormed ? null : Disbelief.Malformed;
     }
 
     private static MemberRecord Clean(MemberRecord record) => record with { Accuser = default, UnsettledMilliseconds = 0 };
