@@ -40,7 +40,7 @@ internal static partial class Log
     [LoggerMessage(206, LogLevel.Warning, "Seed {Seed} refuses this node: {Reason}")]
     public static partial void SeedRefusesUs(ILogger logger, PeerAddress seed, string reason);
 
-    [LoggerMessage(207, LogLevel.Warning, "Seeds from {Source} are not to be had: {Reason} They are asked for again at each dial.")]
+    [LoggerMessage(207, LogLevel.Warning, "Seeds from {Source} are not to be had ({Reason}); they are asked for again at each dial.")]
     public static partial void SeedSourceFails(ILogger logger, string source, string reason);
 
     [LoggerMessage(208, LogLevel.Information, "Seeds from {Source} are to be had: {Count} addresses.")]

@@ -1,5 +1,6 @@
 using System.Globalization;
 using DistCache.Entries;
+using DistCache.Membership;
 using DistCache.Peers;
 using Microsoft.Extensions.Options;
 
@@ -33,7 +34,7 @@ internal sealed class DistCacheOptionsValidator : IValidateOptions<DistCacheOpti
         CheckAddress("Cluster.Advertise", cluster.Advertise, isPortRequired: true, failures);
         for (var i = 0; i < cluster.Seeds.Count; i++)
         {
-            CheckAddress($"Cluster.Seeds[{i}]", cluster.Seeds[i] ?? "", isPortRequired: true, failures);
+            CheckSeed($"Cluster.Seeds[{i}]", cluster.Seeds[i] ?? "", failures);
         }
 
         if (cluster.Seeds.Count > 0 && cluster.Listen is null)
@@ -54,6 +55,18 @@ internal sealed class DistCacheOptionsValidator : IValidateOptions<DistCacheOpti
         CheckEnum("Cluster.Profile", cluster.Profile, failures);
         CheckRange("Cluster.JoinTimeout", cluster.JoinTimeout, TimeSpan.Zero, TimeSpan.FromMinutes(5), failures);
         CheckRange("Cluster.LeaveTimeout", cluster.LeaveTimeout, TimeSpan.Zero, TimeSpan.FromMinutes(10), failures);
+    }
+
+    private static void CheckSeed(string property, string entry, List<string> failures)
+    {
+        if (!CombinedSeeds.IsFile(entry))
+        {
+            CheckAddress(property, entry, isPortRequired: true, failures);
+        }
+        else if (entry.Length == CombinedSeeds.FilePrefix.Length)
+        {
+            failures.Add($"{property} is \"{entry}\"; after \"{CombinedSeeds.FilePrefix}\" the path of a file with an address on each line is expected.");
+        }
     }
 
     private static void CheckMemory(MemoryOptions memory, List<string> failures)

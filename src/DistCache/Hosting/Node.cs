@@ -126,7 +126,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     private GossipLoop CreateGossip(PeerAddress bound)
     {
         var cluster = _options.Cluster;
-        var seeds = cluster.Seeds.Select(PeerAddress.Parse).ToArray();
+        var seeds = cluster.Seeds.Where(entry => !CombinedSeeds.IsFile(entry)).Select(PeerAddress.Parse).ToArray();
         var advertised = AdvertisedAddress.Find(cluster.Advertise is { } told ? PeerAddress.Parse(told) : null, bound, seeds);
         var settings = new MembershipSettings(
             NodeName.Parse(cluster.NodeName ?? advertised.ToString()),
@@ -135,7 +135,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
             _options.Replication.ReplicaCount,
             cluster.Profile,
             cluster.JoinTimeout);
-        return new GossipLoop(settings, _transport, _time, Random.Shared, new StaticSeeds(seeds), _logger);
+        return new GossipLoop(settings, _transport, _time, Random.Shared, CombinedSeeds.Parse(cluster.Seeds, _logger), _logger);
     }
 
     /// <summary>What this node knows before it starts: itself.</summary>

@@ -16,6 +16,9 @@ internal sealed class Beliefs
     private readonly Random _random;
     private readonly Dictionary<NodeName, MemberEntry> _entries = [];
 
+    /// <summary>Counted at each change: it is asked for far more often.</summary>
+    private int _aliveOthers;
+
     public Beliefs(MemberRecord self, SwimTiming timing, RumourQueue rumours, LocalHealth health, SwimEffects effects, Random random, long now)
     {
         _timing = timing;
@@ -36,7 +39,7 @@ internal sealed class Beliefs
 
     public IEnumerable<MemberEntry> LiveOthers => _entries.Values.Where(entry => entry.IsLive && entry != Self);
 
-    public int LiveCount => _entries.Values.Count(entry => entry.IsLive);
+    public int LiveCount { get; private set; } = 1;
 
     /// <summary>Members that others, or an unexpected sign of life, put in doubt: to be probed soon.</summary>
     public HashSet<NodeName> Doubts { get; } = [];
@@ -56,7 +59,7 @@ internal sealed class Beliefs
     /// <summary>Merges what <paramref name="source"/> says.</summary>
     public void Apply(MemberRecord record, NodeName source, Moment now)
     {
-        if (Doubt(record, now) is { } disbelief)
+        if (RecordCheck.Doubt(record, now) is { } disbelief)
         {
             _effects.Disbeliefs.Add(disbelief);
             return;
@@ -77,7 +80,7 @@ internal sealed class Beliefs
 
         if (_settling.MergeQuarantine(entry, record.UnsettledMilliseconds, now.Elapsed))
         {
-            _effects.IsViewStale = true;
+            Spread(entry);
         }
 
         switch (CompareLives(record, entry.Record))
@@ -150,7 +153,7 @@ internal sealed class Beliefs
         _rumours.Clear();
         Doubts.Clear();
         _settling.Adopt(Self, 0, now);
-        _effects.IsViewStale = true;
+        Recount();
     }
 
     public void Reap(long now)
@@ -163,10 +166,9 @@ internal sealed class Beliefs
 
     public long SuspicionDeadline(MemberEntry entry, long now)
     {
-        var members = LiveCount;
-        var witnesses = LiveOthers.Count(other => other.State == MemberState.Alive && other != entry);
-        var minimum = _timing.SuspicionMinimum(members);
-        var maximum = _timing.SuspicionMaximum(members);
+        var witnesses = _aliveOthers - (entry.State == MemberState.Alive ? 1 : 0);
+        var minimum = _timing.SuspicionMinimum(LiveCount);
+        var maximum = _timing.SuspicionMaximum(LiveCount);
         return entry.PatientUntil > now
             ? entry.Suspicion!.Deadline(Math.Max(maximum, SwimTiming.Patience), Math.Max(maximum, SwimTiming.Patience), witnesses)
             : entry.Suspicion!.Deadline(minimum, maximum, witnesses);
@@ -176,22 +178,6 @@ internal sealed class Beliefs
     {
         var byIncarnation = left.Identity.Incarnation.CompareTo(right.Identity.Incarnation);
         return byIncarnation != 0 ? byIncarnation : left.Refutation.CompareTo(right.Refutation);
-    }
-
-    private static Disbelief? Doubt(MemberRecord record, Moment now)
-    {
-        if (record.Identity.Incarnation > now.Clock + SwimTiming.MaximumIncarnationLead)
-        {
-            return Disbelief.IncarnationTooFarAhead;
-        }
-
-        var isWellFormed = record.Identity.Name != default
-            && record.State is >= MemberState.Alive and <= MemberState.Left
-            && record.Address is { Host.Length: > 0 and <= PeerAddress.MaximumHostLength, Port: > 0 and <= 65_535 }
-            && record.Zone.Length <= MemberRecord.MaximumZoneLength
-            && record.ReplicaCount is >= 0 and <= 7
-            && record.UnsettledMilliseconds >= 0;
-        return isWellFormed ? null : Disbelief.Malformed;
     }
 
     private static MemberRecord Clean(MemberRecord record) => record with { Accuser = default, UnsettledMilliseconds = 0 };
@@ -292,7 +278,7 @@ internal sealed class Beliefs
     {
         if (_settling.MergeQuarantine(Self, record.UnsettledMilliseconds, now.Elapsed))
         {
-            _effects.IsViewStale = true;
+            Spread(Self);
         }
 
         var comparison = record.Identity.Incarnation.CompareTo(Self.Record.Identity.Incarnation);
@@ -359,7 +345,7 @@ internal sealed class Beliefs
 
     private void Spread(MemberEntry entry)
     {
-        _effects.IsViewStale = true;
+        Recount();
         _rumours.Add(entry.State == MemberState.Suspect ? entry.Record with { Accuser = entry.Accuser } : entry.Record);
     }
 
@@ -395,7 +381,14 @@ internal sealed class Beliefs
         _entries.Remove(entry.Name);
         _rumours.Remove(entry.Name);
         Doubts.Remove(entry.Name);
+        Recount();
+    }
+
+    private void Recount()
+    {
         _effects.IsViewStale = true;
+        LiveCount = _entries.Values.Count(entry => entry.IsLive);
+        _aliveOthers = LiveOthers.Count(entry => entry.State == MemberState.Alive);
     }
 
     private static bool IsOtherAddress(MemberRecord record, MemberRecord known) =>

@@ -19,7 +19,8 @@ public sealed class ClusterOptions
     public string? Advertise { get; set; }
 
     /// <summary>
-    /// Addresses to look for the cluster at, <c>host:port</c>; the same list on all nodes is best, this node's own address in it does
+    /// Where to look for the cluster: <c>address:port</c>, <c>name:port</c> for whatever a DNS name resolves to at each dial, or <c>file:path</c> for
+    /// a file with one of the former on each line, read again at each dial. The same list on all nodes is best, this node's own address in it does
     /// no harm. They are dialled for ever, so that parts of a cluster that lost each other meet again.
     /// </summary>
     public IList<string> Seeds { get; } = [];

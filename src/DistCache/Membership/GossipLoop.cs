@@ -12,14 +12,12 @@ namespace DistCache.Membership;
 /// </summary>
 internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
 {
-    /// <summary>The longest that disposal waits for requests that were cancelled.</summary>
-    private static readonly TimeSpan DisposeTimeout = TimeSpan.FromSeconds(5);
-
     private readonly Lock _lock = new();
     private readonly Swim _swim;
     private readonly SwimTiming _timing;
     private readonly TimeSpan _joinTimeout;
     private readonly IPeerTransport _transport;
+    private readonly Outbox _outbox;
     private readonly TimeProvider _time;
     private readonly long _startedAt;
     private readonly SeedDialer _dialer;
@@ -27,13 +25,10 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     private readonly ViewPublisher _views;
     private readonly ConcurrentDictionary<NodeName, long> _heard = new();
     private readonly Dictionary<PeerAddress, Task> _exchanges = [];
-    private readonly CancellationTokenSource _stopping = new();
     private readonly TaskCompletionSource _joined = new();
-    private readonly TaskCompletionSource _idle = new();
     private readonly ITimer _timer;
     private bool _isStarted;
     private bool _isStopped;
-    private int _sendsInFlight;
 
     public GossipLoop(
         MembershipSettings settings, IPeerTransport transport, TimeProvider time, Random random, ISeedSource seeds, ILogger logger)
@@ -45,6 +40,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         _joinTimeout = settings.JoinTimeout;
         _swim = new Swim(settings, time.GetUtcNow().ToUnixTimeMilliseconds(), random, Now());
         _log = new MembershipLog(logger, settings.Name);
+        _outbox = new Outbox(transport, time, _log);
         _views = new ViewPublisher(_swim.BuildView(Now()), logger);
         _dialer = new SeedDialer(seeds, logger);
         using (ExecutionContext.IsFlowSuppressed() ? default(AsyncFlowControl?) : ExecutionContext.SuppressFlow())
@@ -176,7 +172,6 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _transport.Broken -= Broke;
-        bool isIdle;
         lock (_lock)
         {
             if (_isStopped)
@@ -185,22 +180,11 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
             }
 
             _isStopped = true;
-            isIdle = _sendsInFlight == 0;
         }
 
-        Halt();
-        if (!isIdle)
-        {
-            await Task.WhenAny(_idle.Task, Delay(DisposeTimeout)).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>Cancels in line: the asynchronous twin would run the callbacks on another thread.</summary>
-    private void Halt()
-    {
         _timer.Dispose();
         _joined.TrySetResult();
-        _stopping.Cancel();
+        await _outbox.DisposeAsync().ConfigureAwait(false);
     }
 
     private void Tick() => Step(now =>
@@ -254,7 +238,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
 
         if (effects.IsRedialDue)
         {
-            Forget(DialSeedsAsync(_stopping.Token));
+            Forget(DialSeedsAsync(_outbox.Stopping));
         }
     }
 
@@ -271,62 +255,9 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
 
     private async Task<PeerReply> SendAsync(SwimSend send)
     {
-        var reply = await RequestAsync(send, _stopping.Token).ConfigureAwait(false);
+        var reply = await _outbox.RequestAsync(send, CancellationToken.None).ConfigureAwait(false);
         Step(now => _swim.Replied(send, reply, now));
         return reply;
-    }
-
-    /// <summary>Sends, and gives a fault for whatever goes wrong.</summary>
-    [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "A peer's fault, or a transport's, must not stop the loop.")]
-    private async Task<PeerReply> RequestAsync(SwimSend send, CancellationToken cancellationToken)
-    {
-        if (!TryBeginSend())
-        {
-            return new PeerFault(FaultKind.Unreachable, "This node has stopped.");
-        }
-
-        try
-        {
-            var timeout = TimeSpan.FromMilliseconds(send.TimeoutMilliseconds);
-            return await _transport.SendAsync(send.To, send.Request, timeout, cancellationToken).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            return new PeerFault(FaultKind.Unreachable, "This node stops, or the caller gave up.");
-        }
-        catch (Exception exception)
-        {
-            _log.LoopFailed(exception);
-            return new PeerFault(FaultKind.Failed, exception.Message);
-        }
-        finally
-        {
-            EndSend();
-        }
-    }
-
-    private bool TryBeginSend()
-    {
-        lock (_lock)
-        {
-            _sendsInFlight += _isStopped ? 0 : 1;
-            return !_isStopped;
-        }
-    }
-
-    private void EndSend()
-    {
-        bool isIdle;
-        lock (_lock)
-        {
-            _sendsInFlight--;
-            isIdle = _isStopped && _sendsInFlight == 0;
-        }
-
-        if (isIdle)
-        {
-            _idle.TrySetResult();
-        }
     }
 
     /// <summary>Dials every seed that is not a member yet; true if nobody else is there: each refused, or is this node itself.</summary>
@@ -359,7 +290,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     {
         IReadOnlyList<SwimSend> sends = [];
         Step(now => sends = _swim.Leave(state, now));
-        await Task.WhenAll(sends.Select(send => RequestAsync(send, cancellationToken))).ConfigureAwait(false);
+        await Task.WhenAll(sends.Select(send => _outbox.RequestAsync(send, cancellationToken))).ConfigureAwait(false);
         cancellationToken.ThrowIfCancellationRequested();
     }
 
@@ -372,7 +303,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
             return new PeerFault(FaultKind.Failed, "This node has left its cluster.");
         }
 
-        var heard = await RequestAsync(send, cancellationToken).ConfigureAwait(false);
+        var heard = await _outbox.RequestAsync(send, cancellationToken).ConfigureAwait(false);
         PeerReply reply = PeerFault.TimedOut;
         Step(now => reply = _swim.AnswerFor(from, request.Target, heard, now));
         return reply;

@@ -9,14 +9,14 @@ internal sealed class MessageComposer(Beliefs beliefs, RumourQueue rumours)
     public bool HasNews => !rumours.IsEmpty;
 
     /// <summary>The records of one message.</summary>
-    /// <param name="to">The receiver, whose own record is told to it where it is not simply alive: only it can refute.</param>
-    /// <param name="heardAs">The incarnation that the receiver goes by; one that is behind what is known is told so.</param>
+    /// <param name="to">The receiver, whose own record is told to it where that may be news: only it can refute.</param>
+    /// <param name="heardAs">The incarnation that the receiver goes by.</param>
     /// <param name="told">What to give back if the message does not arrive.</param>
     /// <param name="now">Elapsed milliseconds.</param>
     public IReadOnlyList<MemberRecord> Compose(NodeName to, long heardAs, out IReadOnlyList<Rumour> told, long now)
     {
         List<MemberRecord> records = [beliefs.Tell(beliefs.Self, now)];
-        if (beliefs.Find(to) is { } receiver && (receiver.State != MemberState.Alive || receiver.Record.Identity.Incarnation > heardAs))
+        if (beliefs.Find(to) is { } receiver && IsNews(receiver, heardAs, now))
         {
             records.Add(beliefs.Tell(receiver, now));
         }
@@ -39,4 +39,8 @@ internal sealed class MessageComposer(Beliefs beliefs, RumourQueue rumours)
         records.AddRange(beliefs.Entries.Where(entry => entry != beliefs.Self).Select(entry => beliefs.Tell(entry, now)));
         return records;
     }
+
+    /// <summary>The receiver is accused, or taken for a later life, or in a quarantine that it may not know of.</summary>
+    private bool IsNews(MemberEntry receiver, long heardAs, long now) =>
+        receiver.State != MemberState.Alive || receiver.Record.Identity.Incarnation > heardAs || receiver.QuarantinedUntil > now;
 }

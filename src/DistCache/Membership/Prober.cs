@@ -39,7 +39,7 @@ internal sealed class Prober(
     Beliefs beliefs, MessageComposer composer, SwimTiming timing, LocalHealth health, SwimEffects effects, Random random)
 {
     /// <summary>Doubts looked into at once: after a split heals there may be one for each member.</summary>
-    private const int MaximumDoubtsPerTurn = 8;
+    private const int MaximumDoubtsPerTurn = 32;
 
     private readonly ProbeOrder _order = new(random);
     private readonly Dictionary<NodeName, Probe> _running = [];
@@ -154,7 +154,13 @@ internal sealed class Prober(
         if (IsRefusal(probe.Target, reply))
         {
             probe.IsRefused = true;
-            beliefs.Find(probe.Target.Name)!.RefusedAt = now;
+            var entry = beliefs.Find(probe.Target.Name)!;
+            entry.RefusedAt = now;
+            if (entry.IsClaimedDead)
+            {
+                // The claim and our own refusal are enough.
+                return;
+            }
         }
 
         AskHelpers(probe, now);

@@ -9,9 +9,6 @@ namespace DistCache.Membership;
 /// </summary>
 internal sealed class Swim
 {
-    /// <summary>Records in one exchange: twice what a node holds, since a newer release may remember more.</summary>
-    public const int MaximumExchangeRecords = 2 * SwimTiming.MaximumMembers;
-
     private readonly SwimTiming _timing;
     private readonly Random _random;
     private readonly RumourQueue _rumours = new();
@@ -21,6 +18,8 @@ internal sealed class Swim
     private readonly Beliefs _beliefs;
     private readonly Prober _prober;
     private readonly NameGuard _nameGuard;
+    private readonly Inbox _inbox;
+    private readonly DialPlan _dialPlan;
     private long _nextProbe;
     private long _nextGossip;
     private long _nextExchange;
@@ -39,6 +38,8 @@ internal sealed class Swim
         _composer = new MessageComposer(_beliefs, _rumours);
         _prober = new Prober(_beliefs, _composer, _timing, _health, _effects, random);
         _nameGuard = new NameGuard(_beliefs, _timing, _effects);
+        _inbox = new Inbox(_beliefs, _nameGuard, _effects);
+        _dialPlan = new DialPlan(_beliefs, random);
         _nextProbe = now.Elapsed + random.NextInt64(_timing.ProbeInterval);
         _nextGossip = now.Elapsed + random.NextInt64(_timing.GossipInterval);
         _nextExchange = now.Elapsed + Jittered(_timing.ExchangeInterval);
@@ -119,36 +120,26 @@ internal sealed class Swim
     {
         NoticeSleep(now.Elapsed);
         _nameGuard.Addressed(request.Target, now);
-        return Told(from, request.Rumours, now);
+        return Answer(from, request.Rumours, now);
     }
 
     public PeerReply Gossiped(NodeIdentity from, GossipRequest request, Moment now)
     {
         NoticeSleep(now.Elapsed);
-        return Told(from, request.Rumours, now);
+        return Answer(from, request.Rumours, now);
     }
 
     public PeerReply Exchanged(NodeIdentity from, ExchangeRequest request, Moment now)
     {
         NoticeSleep(now.Elapsed);
-        if (!Fits(request.Members, MaximumExchangeRecords))
-        {
-            return TooMany(request.Members, MaximumExchangeRecords);
-        }
-
-        MergeExchange(request.Members, from, now);
-        return new ExchangeReply(_composer.ComposeAll(now.Elapsed));
+        return _inbox.MergeExchange(request.Members, from, now) ?? (PeerReply)new ExchangeReply(_composer.ComposeAll(now.Elapsed));
     }
 
     /// <summary>The probe that a helper is to send on behalf of <paramref name="from"/>.</summary>
     public SwimSend AskedToProbe(NodeIdentity from, IndirectProbeRequest request, Moment now)
     {
         NoticeSleep(now.Elapsed);
-        if (Fits(request.Rumours, RumourQueue.MaximumPerMessage))
-        {
-            Merge(request.Rumours, from, now);
-        }
-
+        _inbox.Merge(request.Rumours, from, now);
         var records = _composer.Compose(request.Target.Name, request.Target.Incarnation, out var told, now.Elapsed);
         return new SwimSend(SendKind.Probe, request.Address, new ProbeRequest(request.Target, records), _timing.HelperTimeout, told);
     }
@@ -157,7 +148,7 @@ internal sealed class Swim
     public IndirectProbeReply AnswerFor(NodeIdentity from, NodeIdentity target, PeerReply reply, Moment now)
     {
         NoticeSleep(now.Elapsed);
-        MergeReply(reply, now);
+        _inbox.MergeReply(reply, now);
         var records = _composer.Compose(from.Name, from.Incarnation, out _, now.Elapsed);
         return new IndirectProbeReply(Prober.IsAnswerOf(target, reply), Prober.IsRefusal(target, reply), records);
     }
@@ -176,11 +167,14 @@ internal sealed class Swim
             return;
         }
 
-        MergeReply(reply, now);
+        _inbox.MergeReply(reply, now);
         switch (send.Kind)
         {
             case SendKind.Probe or SendKind.IndirectProbe when send.Probe is not null:
                 _prober.Replied(send, reply, now.Elapsed);
+                break;
+            case SendKind.Exchange:
+                _dialPlan.Answered(send.To, reply);
                 break;
             case SendKind.NameCheck:
                 _nameGuard.Replied(reply, now);
@@ -207,30 +201,25 @@ internal sealed class Swim
         }
     }
 
-    /// <summary>Requests a full exchange with each address that is worth it: not with itself, nor with members that are here anyway.</summary>
-    public IReadOnlyList<SwimSend> Dial(IEnumerable<PeerAddress> seeds, Moment now)
-    {
-        var known = _beliefs.LiveOthers.Select(entry => entry.Record.Address).Append(Self.Address).ToHashSet();
-        var targets = seeds.Where(address => !known.Contains(address)).ToHashSet();
-        var dead = _beliefs.Entries.Where(entry => entry.State == MemberState.Dead && !known.Contains(entry.Record.Address)).ToArray();
-        if (dead.Length > 0)
-        {
-            // A cut may have left all seeds on one side, and only the other side's nodes in nobody's seed list.
-            targets.Add(dead[_random.Next(dead.Length)].Record.Address);
-        }
-
-        return [.. targets.Select(address => ExchangeWith(address, now.Elapsed))];
-    }
+    /// <summary>The full exchanges to try with those of the seeds that are worth a dial.</summary>
+    public IReadOnlyList<SwimSend> Dial(IEnumerable<PeerAddress> seeds, Moment now) =>
+        [.. _dialPlan.Choose(seeds).Select(address => ExchangeWith(address, now.Elapsed))];
 
     public SwimSend ExchangeWith(PeerAddress address, Moment now) => ExchangeWith(address, now.Elapsed);
 
     /// <summary>The search for the cluster is over; a node that found nobody owns everything.</summary>
     public void EndJoin(Moment now)
     {
-        if (!HasOthers && !_beliefs.Self.IsSettled)
+        var self = _beliefs.Self;
+        if (!HasOthers && !self.IsSettled)
         {
-            _beliefs.Settling.Adopt(_beliefs.Self, 0, now.Elapsed);
+            _beliefs.Settling.Adopt(self, 0, now.Elapsed);
             _effects.IsViewStale = true;
+        }
+        else if (self.UnsettledSince is null)
+        {
+            // It was found by others before any exchange of its own.
+            _beliefs.Settling.Note(self, now.Elapsed);
         }
     }
 
@@ -246,92 +235,8 @@ internal sealed class Swim
         return [.. _beliefs.LiveOthers.Select(entry => GossipTo(entry, now.Elapsed))];
     }
 
-    private static bool Fits(IReadOnlyList<MemberRecord> records, int maximum) => records.Count <= maximum;
-
-    private PeerFault TooMany(IReadOnlyList<MemberRecord> records, int maximum)
-    {
-        _effects.Disbeliefs.Add(Disbelief.TooManyRecords);
-        return new PeerFault(FaultKind.Unsupported, $"{records.Count} records of members; at most {maximum} are expected.");
-    }
-
-    private PeerReply Told(NodeIdentity from, IReadOnlyList<MemberRecord> rumours, Moment now)
-    {
-        if (!Fits(rumours, RumourQueue.MaximumPerMessage))
-        {
-            return TooMany(rumours, RumourQueue.MaximumPerMessage);
-        }
-
-        Merge(rumours, from, now);
-        return new ProbeReply(_composer.Compose(from.Name, from.Incarnation, out _, now.Elapsed));
-    }
-
-    private void MergeReply(PeerReply reply, Moment now)
-    {
-        var (records, maximum) = reply switch
-        {
-            ProbeReply probe => (probe.Rumours, RumourQueue.MaximumPerMessage),
-            IndirectProbeReply probe => (probe.Rumours, RumourQueue.MaximumPerMessage),
-            ExchangeReply exchange => (exchange.Members, MaximumExchangeRecords),
-            _ => ([], 0),
-        };
-        if (!Fits(records, maximum))
-        {
-            TooMany(records, maximum);
-        }
-        else if (records is [var first, ..] && reply is ExchangeReply)
-        {
-            MergeExchange(records, first.Identity, now);
-        }
-        else if (records is [var speaker, ..])
-        {
-            Merge(records, speaker.Identity, now);
-        }
-    }
-
-    /// <summary>
-    /// What a member says of itself, and of this node, always counts. The rest counts only from one that is not believed dead: whoever
-    /// was cut off has a picture of the others that is worth nothing before it has refuted.
-    /// </summary>
-    private void Merge(IReadOnlyList<MemberRecord> records, NodeIdentity from, Moment now)
-    {
-        foreach (var record in records.Where(record => record.Identity.Name == from.Name || record.Identity.Name == Self.Identity.Name))
-        {
-            _beliefs.Apply(record, from.Name, now);
-        }
-
-        var isBelieved = _beliefs.Find(from.Name)?.State is not (MemberState.Dead or MemberState.Left);
-        foreach (var record in isBelieved ? records : [])
-        {
-            if (record.Identity.Name != from.Name && record.Identity.Name != Self.Identity.Name)
-            {
-                _beliefs.Apply(record, from.Name, now);
-            }
-        }
-
-        _nameGuard.Check(now);
-    }
-
-    /// <summary>While nobody counts for this node's table, it takes over who counts for the other's: both then build the same.</summary>
-    private void MergeExchange(IReadOnlyList<MemberRecord> records, NodeIdentity from, Moment now)
-    {
-        var isNew = !_beliefs.Entries.Any(entry => entry.IsSettled);
-        Merge(records, from, now);
-        if (!isNew || !HasOthers)
-        {
-            return;
-        }
-
-        _beliefs.Settling.Note(_beliefs.Self, now.Elapsed);
-        foreach (var record in records)
-        {
-            if (_beliefs.Find(record.Identity.Name) is { IsLive: true } entry && entry.Record.Identity == record.Identity)
-            {
-                _beliefs.Settling.Adopt(entry, record.UnsettledMilliseconds, now.Elapsed);
-            }
-        }
-
-        _effects.IsViewStale = true;
-    }
+    private PeerReply Answer(NodeIdentity from, IReadOnlyList<MemberRecord> rumours, Moment now) =>
+        _inbox.Merge(rumours, from, now) ?? (PeerReply)new ProbeReply(_composer.Compose(from.Name, from.Incarnation, out _, now.Elapsed));
 
     private void EndSuspicions(long now)
     {

@@ -1,3 +1,6 @@
+using DistCache.Membership;
+using DistCache.Peers;
+
 namespace DistCache.Simulation.Checkers;
 
 /// <summary>After quiet, every running node sees all running ones alive, nobody else, and counts the same of them for the table.</summary>
@@ -10,19 +13,15 @@ internal sealed class OneView : IChecker
     public static string? Difference(Simulation simulation)
     {
         var running = simulation.RunningNodes.ToArray();
-        var expected = running.Select(node => node.Name).ToHashSet(StringComparer.Ordinal);
+        var expected = running.ToDictionary(node => node.Identity.Name, node => node.Identity);
         HashSet<string>? table = null;
         foreach (var node in running)
         {
             var process = node.Process.Membership;
-            if (!expected.SetEquals(process.Live) || process.View.Members.Any(member => member.State is MemberState.Suspect or MemberState.Leaving))
+            var present = process.View.Members.Where(member => member.State is not (MemberState.Dead or MemberState.Left)).ToArray();
+            if (present.Length != expected.Count || present.Any(member => !IsExpected(member, expected)))
             {
-                return $"{node.Name} sees {process}, and {string.Join(' ', expected)} are running.";
-            }
-
-            if (running.Any(other => process.View.Find(other.Identity.Name)!.Record.Identity != other.Identity))
-            {
-                return $"{node.Name} takes somebody's past for the present.";
+                return $"{node.Name} sees {process}, and {string.Join(' ', running.Select(other => other.Identity))} are running.";
             }
 
             var settled = process.Settled.ToHashSet(StringComparer.Ordinal);
@@ -34,4 +33,7 @@ internal sealed class OneView : IChecker
 
         return null;
     }
+
+    private static bool IsExpected(Member member, Dictionary<NodeName, NodeIdentity> expected) =>
+        member.State == MemberState.Alive && expected.GetValueOrDefault(member.Name) == member.Record.Identity;
 }

@@ -81,6 +81,7 @@ internal sealed class Cluster : IDisposable
         }
 
         Converge(TimeSpan.FromSeconds(30));
+        Simulation.Run(SettleWindow * 4);
         Ownership.Clear();
         return this;
     }

@@ -71,12 +71,9 @@ public sealed class LossScenarios
     private static void AssertCalm(Cluster cluster, SimulatedNode victim, TimeSpan since)
     {
         var others = cluster.Others(victim).ToArray();
-        var first = cluster.Simulation.Elapsed;
-        Assert.Multiple(() =>
-        {
-            Assert.That(cluster.Ownership.Removals(victim, others), Is.LessThanOrEqualTo(1), "removals");
-            Assert.That(cluster.Ownership.Returns(victim, others), Is.LessThanOrEqualTo(1), "returns");
-            Assert.That(cluster.Ownership.ChangesOfOthers(victim, others), Is.Zero, "changes of others");
-        });
+        Assert.That(cluster.Ownership.Removals(victim, others), Is.LessThanOrEqualTo(1), () => $"Removals. {cluster.Simulation.Describe()}");
+        Assert.That(cluster.Ownership.Returns(victim, others), Is.LessThanOrEqualTo(1), () => $"Returns. {cluster.Simulation.Describe()}");
+        Assert.That(cluster.Ownership.Removals(victim, others, since), Is.Zero, () => $"Late removals. {cluster.Simulation.Describe()}");
+        Assert.That(cluster.Ownership.ChangesOfOthers(victim, others), Is.Zero, () => $"Changes of others. {cluster.Simulation.Describe()}");
     }
 }

@@ -51,6 +51,8 @@ public sealed class Swarm
         faults.EndAll();
         cluster.Converge(Peace);
         cluster.Simulation.Run(TimeSpan.FromSeconds(5));
-        Assert.That(cluster.IsOne(), Is.True, () => $"The one view did not last. {cluster.Simulation.Describe()}");
+
+        // The end of a quarantine may be seen a second apart, nothing else may differ.
+        cluster.Simulation.RunUntil(cluster.IsOne, TimeSpan.FromSeconds(2), "the one view lasts");
     }
 }

@@ -1,0 +1,54 @@
+using DistCache.Peers;
+
+namespace DistCache.Membership;
+
+/// <summary>Which addresses are worth a dial: not this node's own, nor those of members that are here anyway.</summary>
+internal sealed class DialPlan(Beliefs beliefs, Random random)
+{
+    /// <summary>Seeds dialled at once by a node that has company: a name may stand for hundreds.</summary>
+    private const int MaximumDials = 16;
+
+    /// <summary>One dial in so many goes to an address that was a member's last time, in case it is somebody else's now.</summary>
+    private const int AliasRecheck = 10;
+
+    private const int MaximumAliases = 1_024;
+
+    /// <summary>Who answered at an address that is not the one that it advertises: an IP address for a name, say.</summary>
+    private readonly Dictionary<PeerAddress, NodeName> _aliases = [];
+
+    /// <summary>
+    /// The seeds to dial, and one of the dead: a cut may have left all seeds on one side, and the other side's nodes in nobody's list.
+    /// </summary>
+    public IReadOnlyCollection<PeerAddress> Choose(IEnumerable<PeerAddress> seeds)
+    {
+        var known = beliefs.LiveOthers.Select(entry => entry.Record.Address).Append(beliefs.Self.Record.Address).ToHashSet();
+        var unknown = seeds.Where(address => !known.Contains(address) && !IsAliasOfLive(address)).ToArray();
+        random.Shuffle(unknown);
+        var chosen = unknown.Take(known.Count > 1 ? MaximumDials : unknown.Length).ToHashSet();
+        var dead = beliefs.Entries.Where(entry => entry.State == MemberState.Dead && !known.Contains(entry.Record.Address)).ToArray();
+        if (dead.Length > 0)
+        {
+            chosen.Add(dead[random.Next(dead.Length)].Record.Address);
+        }
+
+        return chosen;
+    }
+
+    public void Answered(PeerAddress dialled, PeerReply reply)
+    {
+        if (reply is not ExchangeReply { Members: [var first, ..] } || first.Address == dialled)
+        {
+            return;
+        }
+
+        if (_aliases.Count >= MaximumAliases)
+        {
+            _aliases.Clear();
+        }
+
+        _aliases[dialled] = first.Identity.Name;
+    }
+
+    private bool IsAliasOfLive(PeerAddress address) =>
+        _aliases.TryGetValue(address, out var name) && beliefs.Find(name) is { IsLive: true } && random.Next(AliasRecheck) != 0;
+}

@@ -1,0 +1,278 @@
+using DistCache.Membership;
+using DistCache.Peers;
+
+namespace DistCache.Tests.Membership;
+
+/// <summary>What a record about a member does to what is believed of it, one row each; and what is never believed.</summary>
+public sealed class SwimTests
+{
+    private const long Start = 1_000_000;
+
+    private static readonly NodeIdentity Peer = new(NodeName.Parse("peer"), 10);
+    private static readonly NodeIdentity Teller = new(NodeName.Parse("teller"), 10);
+
+    private Swim _swim = null!;
+
+    [SetUp]
+    public void SetUp() => _swim = New("self", Start);
+
+    // Known as              told                       believed
+    [TestCase("Alive 10.5", "Alive 10.4", "Alive 10.5")]
+    [TestCase("Alive 10.5", "Suspect 10.4", "Alive 10.5")]
+    [TestCase("Alive 10.5", "Dead 9.9", "Alive 10.5")]
+    [TestCase("Alive 10.5", "Suspect 10.5", "Suspect 10.5")]
+    [TestCase("Alive 10.5", "Alive 10.6", "Alive 10.6")]
+    [TestCase("Alive 10.5", "Alive 11.0", "Alive 11.0")]
+    [TestCase("Alive 10.5", "Suspect 11.0", "Suspect 11.0")]
+    [TestCase("Alive 10.5", "Leaving 10.5", "Leaving 10.5")]
+    [TestCase("Alive 10.5", "Left 10.5", "Left 10.5")]
+    [TestCase("Alive 10.5", "Dead 11.0", "Dead 11.0")]
+    [TestCase("Suspect 10.5", "Alive 10.5", "Suspect 10.5")]
+    [TestCase("Suspect 10.5", "Alive 10.6", "Alive 10.6")]
+    [TestCase("Suspect 10.5", "Dead 10.5", "Dead 10.5")]
+    [TestCase("Suspect 10.5", "Leaving 10.5", "Leaving 10.5")]
+    [TestCase("Leaving 10.5", "Suspect 10.5", "Leaving 10.5")]
+    [TestCase("Leaving 10.5", "Left 10.5", "Left 10.5")]
+    [TestCase("Leaving 10.5", "Alive 10.5", "Leaving 10.5")]
+    [TestCase("Dead 10.5", "Alive 10.5", "Dead 10.5")]
+    [TestCase("Dead 10.5", "Suspect 10.5", "Dead 10.5")]
+    [TestCase("Dead 10.5", "Alive 10.6", "Alive 10.6")]
+    [TestCase("Dead 10.5", "Left 10.5", "Left 10.5")]
+    [TestCase("Dead 10.5", "Alive 11.0", "Alive 11.0")]
+    [TestCase("Left 10.5", "Dead 10.5", "Left 10.5")]
+    [TestCase("Left 10.5", "Alive 11.0", "Alive 11.0")]
+    public void Record_AboutAMember_LaterLifeThenRefutationThenStateWins(string known, string told, string believed)
+    {
+        Know(known);
+
+        Tell(told);
+
+        Assert.That(Believed(), Is.EqualTo(believed));
+    }
+
+    [Test]
+    public void Dead_ToldOfOneThatIsAliveHere_BelievedOnlyAfterALook()
+    {
+        Know("Alive 10.5");
+
+        Tell("Dead 10.5");
+
+        Assert.That(Believed(), Is.EqualTo("Alive 10.5"));
+        var probe = Tick(1_000).First(send => send.Request is ProbeRequest request && request.Target == Peer);
+        _swim.Replied(probe, new PeerFault(FaultKind.NotListening, ""), At(1_001));
+        Assert.That(Believed(), Is.EqualTo("Dead 10.5"));
+    }
+
+    [Test]
+    public void Dead_ToldOfOneThatAnswersHere_IsNotBelieved()
+    {
+        Know("Alive 10.5");
+        Tell("Dead 10.5");
+
+        var probe = Tick(1_000).First(send => send.Request is ProbeRequest request && request.Target == Peer);
+        _swim.Replied(probe, new ProbeReply([Record("Alive 10.6")]), At(1_001));
+
+        Assert.That(Believed(), Is.EqualTo("Alive 10.6"));
+    }
+
+    [TestCase("Dead 10.0")]
+    [TestCase("Left 10.0")]
+    public void Record_DeathOfAStranger_IsNotTakenIn(string told)
+    {
+        Tell(told);
+
+        Assert.That(_swim.BuildView(At(0)).Find(Peer.Name), Is.Null);
+    }
+
+    [Test]
+    public void Rumours_OfOneBelievedDead_CountOnlyWhereItSpeaksOfItself()
+    {
+        Know("Dead 10.5");
+        var other = Record("Alive 10.0") with { Identity = new NodeIdentity(NodeName.Parse("other"), 1) };
+
+        _swim.Gossiped(Peer, new GossipRequest([Record("Alive 10.5"), other]), At(1));
+        Assert.That(_swim.BuildView(At(1)).Find(other.Identity.Name), Is.Null);
+
+        _swim.Gossiped(Peer, new GossipRequest([Record("Alive 10.6"), other]), At(2));
+        Assert.That(_swim.BuildView(At(2)).Find(other.Identity.Name), Is.Not.Null);
+    }
+
+    [Test]
+    public void Accusation_OfThisNode_IsRefutedWithinTheSameIncarnation()
+    {
+        var accusation = _swim.Self with { State = MemberState.Suspect, Refutation = 7, Accuser = Teller.Name };
+        _swim = New("self", Start);
+
+        _swim.Gossiped(Teller, new GossipRequest([accusation with { Refutation = 0 }]), At(1));
+
+        Assert.That(_swim.Self, Is.EqualTo(accusation with { State = MemberState.Alive, Refutation = 1, Accuser = default }));
+    }
+
+    [TestCase(MemberState.Dead, "elsewhere")]
+    [TestCase(MemberState.Left, "elsewhere")]
+    [TestCase(MemberState.Alive, "self")]
+    public void OwnName_OfAPastLife_IsOutlivedAtOnce(MemberState state, string host)
+    {
+        var past = _swim.Self with { Identity = new NodeIdentity(_swim.Self.Identity.Name, Start + 500), State = state, Address = new(host, 7_600) };
+
+        _swim.Exchanged(Teller, new ExchangeRequest([past]), At(1));
+
+        Assert.That(_swim.Self.Identity.Incarnation, Is.EqualTo(Start + 501));
+    }
+
+    [TestCase(true)]
+    [TestCase(false)]
+    public void OwnName_OfAnotherAddress_YieldsOnlyToALiveProcess(bool isAlive)
+    {
+        var twin = _swim.Self with { Identity = new NodeIdentity(_swim.Self.Identity.Name, Start + 500), Address = new("elsewhere", 7_600) };
+        _swim.Exchanged(Teller, new ExchangeRequest([twin]), At(1));
+        var check = _swim.TakeEffects().Sends.Single(send => send.Kind == SendKind.NameCheck);
+
+        _swim.Replied(check, isAlive ? new ProbeReply([twin]) : PeerFault.TimedOut, At(2));
+
+        Assert.That(_swim.IsTakingPart, Is.EqualTo(!isAlive));
+        Assert.That(_swim.Self.Identity.Incarnation, Is.EqualTo(isAlive ? Start : Start + 501));
+    }
+
+    [TestCase(3, 1, ExpectedResult = true)]
+    [TestCase(3, 0, ExpectedResult = false)]
+    [TestCase(6, 2, ExpectedResult = true)]
+    [TestCase(6, 1, ExpectedResult = false)]
+    public bool Refusal_ConfirmedByTwoOrByAllThereAre_IsDeathWithoutSuspicion(int members, int confirmations)
+    {
+        var others = Enumerable.Range(0, members - 2).Select(number => Record("Alive 10.0") with
+        {
+            Identity = new NodeIdentity(NodeName.Parse($"other{number}"), 1),
+            Address = new($"other{number}", 1),
+        });
+        Know("Alive 10.5", [.. others]);
+        _swim.Broke(new("peer", 7_600), At(10));
+        var probe = _swim.TakeEffects().Sends.Single(send => send.Kind == SendKind.Probe);
+
+        _swim.Replied(probe, new PeerFault(FaultKind.NotListening, ""), At(11));
+        foreach (var (ask, number) in _swim.TakeEffects().Sends.Where(send => send.Kind == SendKind.IndirectProbe).Select((send, i) => (send, i)))
+        {
+            _swim.Replied(ask, new IndirectProbeReply(Reached: false, Refused: number < confirmations, []), At(12));
+        }
+
+        return Believed() == "Dead 10.5";
+    }
+
+    [Test]
+    public void Sleep_OfThisNode_GivesSuspectsTheLostTimeBack()
+    {
+        Know("Suspect 10.5");
+        Tick(1);
+
+        _ = _swim.NextDue(At(2));
+        Tick(60_000);
+        Assert.That(Believed(), Is.EqualTo("Suspect 10.5"));
+        Assert.That(_swim.HealthScore, Is.GreaterThan(0));
+    }
+
+    [Test]
+    public void Silence_OfASuspect_EndsAtTheMinimumWhereNobodyElseCouldAccuse()
+    {
+        Know("Suspect 10.5");
+
+        Tick(3_999);
+        Assert.That(Believed(), Is.EqualTo("Suspect 10.5"));
+        Tick(4_001);
+        Assert.That(Believed(), Is.EqualTo("Dead 10.5"));
+    }
+
+    private static IEnumerable<TestCaseData> Unbelievable()
+    {
+        var good = Record("Alive 10.0");
+        yield return new TestCaseData(good with { Identity = good.Identity with { Incarnation = Start + SwimTiming.MaximumIncarnationLead + 1_000 } })
+            .Returns(Disbelief.IncarnationTooFarAhead).SetArgDisplayNames("incarnation");
+        yield return new TestCaseData(good with { Identity = good.Identity with { Name = default } }).Returns(Disbelief.Malformed).SetArgDisplayNames("name");
+        yield return new TestCaseData(good with { State = (MemberState)9 }).Returns(Disbelief.Malformed).SetArgDisplayNames("state");
+        yield return new TestCaseData(good with { Address = default }).Returns(Disbelief.Malformed).SetArgDisplayNames("address");
+        yield return new TestCaseData(good with { Address = new("peer", 0) }).Returns(Disbelief.Malformed).SetArgDisplayNames("port");
+        yield return new TestCaseData(good with { Zone = new string('z', 65) }).Returns(Disbelief.Malformed).SetArgDisplayNames("zone");
+        yield return new TestCaseData(good with { ReplicaCount = 8 }).Returns(Disbelief.Malformed).SetArgDisplayNames("replicas");
+        yield return new TestCaseData(good with { UnsettledMilliseconds = -1 }).Returns(Disbelief.Malformed).SetArgDisplayNames("unsettled");
+    }
+
+    [TestCaseSource(nameof(Unbelievable))]
+    public object Record_ThatCannotBe_IsRefusedAndCounted(object record)
+    {
+        _swim.Gossiped(Teller, new GossipRequest([(MemberRecord)record]), At(1));
+
+        Assert.That(_swim.BuildView(At(1)).Members, Has.Length.EqualTo(1));
+        return _swim.TakeEffects().Disbeliefs.Single();
+    }
+
+    [TestCase(65, false)]
+    [TestCase(1_000_000, true)]
+    public void Message_WithTooManyRecords_IsRefusedWhole(int count, bool isExchange)
+    {
+        var records = Enumerable.Repeat(Record("Alive 10.0"), count).ToArray();
+
+        var reply = isExchange
+            ? _swim.Exchanged(Teller, new ExchangeRequest(records), At(1))
+            : _swim.Gossiped(Teller, new GossipRequest(records), At(1));
+
+        Assert.That(reply, Is.InstanceOf<PeerFault>());
+        Assert.That(_swim.BuildView(At(1)).Members, Has.Length.EqualTo(1));
+        Assert.That(_swim.TakeEffects().Disbeliefs, Is.EqualTo(new[] { Disbelief.TooManyRecords }));
+    }
+
+    [Test]
+    public void OwnName_MoreThanADayAhead_IsNeitherOutlivedNorYieldedTo()
+    {
+        var wrong = _swim.Self with { Identity = _swim.Self.Identity with { Incarnation = Start + (2 * SwimTiming.MaximumIncarnationLead) } };
+
+        _swim.Exchanged(Teller, new ExchangeRequest([wrong]), At(1));
+        _swim.Probed(Teller, new ProbeRequest(wrong.Identity, []), At(1));
+
+        Assert.That(_swim.Self.Identity.Incarnation, Is.EqualTo(Start));
+    }
+
+    private static Swim New(string name, long incarnation)
+    {
+        var settings = new MembershipSettings(NodeName.Parse(name), new(name, 7_600), "", 1, ClusterProfile.Lan, TimeSpan.FromSeconds(5));
+        return new Swim(settings, incarnation, new Random(1), At(0));
+    }
+
+    private static Moment At(long elapsed) => new(elapsed, Start + elapsed);
+
+    /// <summary>"State incarnation.refutation".</summary>
+    private static MemberRecord Record(string text)
+    {
+        var parts = text.Split(' ', '.');
+        var identity = Peer with { Incarnation = long.Parse(parts[1], null) };
+        return new MemberRecord(identity, uint.Parse(parts[2], null), Enum.Parse<MemberState>(parts[0]), new("peer", 7_600), "", 1);
+    }
+
+    private void Know(string text, params MemberRecord[] others)
+    {
+        var record = Record(text);
+        var alive = record with { State = MemberState.Alive };
+        _swim.Exchanged(Teller, new ExchangeRequest([alive, .. others]), At(0));
+        if (record.State == MemberState.Dead)
+        {
+            // A death is believed at once only of a suspect.
+            _swim.Gossiped(Teller, new GossipRequest([record with { State = MemberState.Suspect }]), At(0));
+        }
+
+        _swim.Gossiped(Teller, new GossipRequest([record]), At(0));
+        _swim.TakeEffects();
+        Assert.That(Believed(), Is.EqualTo(text));
+    }
+
+    private void Tell(string text) => _swim.Gossiped(Teller, new GossipRequest([Record(text)]), At(1));
+
+    private List<SwimSend> Tick(long elapsed)
+    {
+        _swim.Tick(At(elapsed));
+        return _swim.TakeEffects().Sends;
+    }
+
+    private string Believed()
+    {
+        var record = _swim.BuildView(At(0)).Find(Peer.Name)!.Record;
+        return $"{record.State} {record.Identity.Incarnation}.{record.Refutation}";
+    }
+}
