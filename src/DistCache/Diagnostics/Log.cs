@@ -17,6 +17,9 @@ internal static partial class Log
     [LoggerMessage(101, LogLevel.Information, "Node {Node} leaves; handed over: {IsHandedOver}, after {Milliseconds:F0} ms.")]
     public static partial void NodeLeaves(ILogger logger, NodeIdentity node, bool isHandedOver, double milliseconds);
 
+    [LoggerMessage(102, LogLevel.Warning, "Peers are served at {Address}, beyond loopback, without a shared secret: whoever reaches the port can read and write the cache. Set Cluster.SharedSecret.")]
+    public static partial void OpenPort(ILogger logger, PeerAddress address);
+
     // Membership
 
     [LoggerMessage(200, LogLevel.Information, "Member {Member}: {From} → {To}, because {Why}.")]

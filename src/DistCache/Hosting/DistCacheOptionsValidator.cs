@@ -10,6 +10,7 @@ namespace DistCache.Hosting;
 internal sealed class DistCacheOptionsValidator : IValidateOptions<DistCacheOptions>
 {
     private const int MaximumNameLength = 64;
+    private const int MinimumSecretLength = 16;
     private const int MaximumReplicaCount = 7;
     private const int MaximumMembers = 256;
     private const int MaximumValueBytes = 64 << 20;
@@ -50,6 +51,12 @@ internal sealed class DistCacheOptionsValidator : IValidateOptions<DistCacheOpti
         if (cluster.Zone is null || cluster.Zone.Length > MemberRecord.MaximumZoneLength)
         {
             failures.Add($"Cluster.Zone is \"{cluster.Zone}\"; it must have at most {MemberRecord.MaximumZoneLength} characters.");
+        }
+
+        if (cluster.SharedSecret is { Length: < MinimumSecretLength })
+        {
+            // Not the value: it would stand in a log.
+            failures.Add($"Cluster.SharedSecret has {cluster.SharedSecret.Length} characters; it must have at least {MinimumSecretLength}.");
         }
 
         CheckEnum("Cluster.Profile", cluster.Profile, failures);

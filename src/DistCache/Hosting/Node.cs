@@ -1,3 +1,5 @@
+using System.Net;
+using System.Text;
 using DistCache.Diagnostics;
 using DistCache.Entries;
 using DistCache.Membership;
@@ -36,7 +38,9 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         _logger = (loggers ?? NullLoggerFactory.Instance).CreateLogger("DistCache");
         _memory = new MemoryTier(_options.Memory.SizeLimit, _options.Memory.Eviction, time, _logger);
         var clock = new HybridClock(time);
-        _transport = new WireTransport(new WireSettings(_options.Cluster.Name), () => Identity, clock, this, time, _logger);
+        var secret = _options.Cluster.SharedSecret is { } text ? Encoding.UTF8.GetBytes(text) : null;
+        var wire = new WireSettings(_options.Cluster.Name) { Secret = secret };
+        _transport = new WireTransport(wire, () => Identity, clock, this, time, _logger);
         _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, Random.Shared, _options.Replication, _logger);
         Cache = new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options);
         Cluster = new DistCacheCluster(_replicator.Ownership);
@@ -58,6 +62,11 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         }
 
         var bound = await _transport.StartAsync(PeerAddress.Parse(listen), cancellationToken).ConfigureAwait(false);
+        if (_options.Cluster.SharedSecret is null && !IsLoopback(bound))
+        {
+            Log.OpenPort(_logger, bound);
+        }
+
         var gossip = CreateGossip(bound);
         gossip.ViewChanged += _replicator.Ownership.Update;
         _replicator.Ownership.Update(gossip.View);
@@ -137,6 +146,9 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
             cluster.JoinTimeout);
         return new GossipLoop(settings, _transport, _time, Random.Shared, CombinedSeeds.Parse(cluster.Seeds, _logger), _logger);
     }
+
+    private static bool IsLoopback(PeerAddress address) =>
+        address.Host == "localhost" || (IPAddress.TryParse(address.Host, out var ip) && IPAddress.IsLoopback(ip));
 
     /// <summary>What this node knows before it starts: itself.</summary>
     private MembershipView AloneView()

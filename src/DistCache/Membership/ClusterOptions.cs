@@ -31,6 +31,12 @@ public sealed class ClusterOptions
     /// <summary>The failure domain of this node, such as a rack or an availability zone: copies go to different ones. At most 64 characters.</summary>
     public string Zone { get; set; } = "";
 
+    /// <summary>
+    /// Must be the same on all nodes: each proves to the other that it knows it, without sending it, before anything else is said. At
+    /// least 16 characters, better 32 random ones; none unless set. It keeps strangers out; it does not encrypt.
+    /// </summary>
+    public string? SharedSecret { get; set; }
+
     /// <summary>How quickly a silent member is given up. <see cref="ClusterProfile.Lan"/> unless set.</summary>
     public ClusterProfile Profile { get; set; } = ClusterProfile.Lan;
 

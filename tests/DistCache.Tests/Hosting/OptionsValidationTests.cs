@@ -27,6 +27,7 @@ public sealed class OptionsValidationTests
         yield return Case(o => o.Cluster.NodeName = "", "Cluster.NodeName", "255");
         yield return Case(o => o.Cluster.NodeName = "a\nb", "Cluster.NodeName", "control");
         yield return Case(o => o.Cluster.Zone = new string('z', 65), "Cluster.Zone", "64");
+        yield return Case(o => o.Cluster.SharedSecret = "fifteen letters", "Cluster.SharedSecret", "15", "16");
         yield return Case(o => o.Cluster.Profile = (ClusterProfile)7, "Cluster.Profile", "7", "Lan, Fast");
         yield return Case(o => o.Cluster.JoinTimeout = TimeSpan.FromTicks(-1), "Cluster.JoinTimeout", "-00:00:00.0000001");
         yield return Case(o => o.Cluster.LeaveTimeout = TimeSpan.FromMinutes(11), "Cluster.LeaveTimeout", "00:11:00", "00:10:00");
@@ -72,6 +73,14 @@ public sealed class OptionsValidationTests
         options.Memory.SizeLimit = 0;
         options.Replication.ReplicaCount = 99;
         Assert.That(Validator.Validate(null, options).Failures, Has.Exactly(2).Items);
+    }
+
+    [Test]
+    public void Validate_ASecretThatIsTooShort_DoesNotTellIt()
+    {
+        var options = new DistCacheOptions();
+        options.Cluster.SharedSecret = "hunter2";
+        Assert.That(string.Join('\n', Validator.Validate(null, options).Failures!), Does.Not.Contain("hunter2"));
     }
 
     private static TestCaseData Case(Action<DistCacheOptions> spoil, params string[] expected) =>

@@ -1,0 +1,128 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace DistCache.Tests.Hosting;
+
+/// <summary>Whole nodes, host and wire and all, in one process: what the options do to a cluster.</summary>
+[CancelAfter(60_000)]
+public sealed class NodeClusterTests
+{
+    private static readonly DistributedCacheEntryOptions Forever = new();
+
+    private readonly List<IHost> _hosts = [];
+
+    [TearDown]
+    public async Task TearDown()
+    {
+        foreach (var host in _hosts)
+        {
+            using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(10));
+            await host.StopAsync(limit.Token);
+            host.Dispose();
+        }
+    }
+
+    [TestCase(null)]
+    [TestCase("a secret of more than 16 characters")]
+    public async Task TwoNodes_ThatKnowEachOther_ShareTheirEntries(string? secret, CancellationToken token)
+    {
+        var ports = FreePorts(2);
+        var first = await StartAsync(ports[0], ports, secret, token);
+        var second = await StartAsync(ports[1], ports, secret, token);
+        await WaitAsync(() => OwnersOf(first) == 2 && OwnersOf(second) == 2, token);
+
+        for (var i = 0; i < 20; i++)
+        {
+            await CacheOf(first).SetAsync($"key{i}", [(byte)i], Forever, token);
+            Assert.That(await CacheOf(second).GetAsync($"key{i}", token), Is.EqualTo(new[] { (byte)i }));
+            await CacheOf(second).RemoveAsync($"key{i}", token);
+            Assert.That(CacheOf(first).Get($"key{i}"), Is.Null, "also by the blocking call");
+        }
+    }
+
+    [Test]
+    public async Task TwoNodes_OfDifferentSecrets_StayApart(CancellationToken token)
+    {
+        var ports = FreePorts(2);
+        var first = await StartAsync(ports[0], ports, "a secret of more than 16 characters", token);
+        var second = await StartAsync(ports[1], ports, "another one of more than 16 characters", token);
+        await CacheOf(first).SetAsync("key", [1], Forever, token);
+        Assert.Multiple(() =>
+        {
+            Assert.That(CacheOf(second).Get("key"), Is.Null);
+            Assert.That(ViewOf(second).Members, Has.Length.EqualTo(1));
+        });
+    }
+
+    [Test]
+    public async Task ANode_ThatStops_HandsOverAndIsGone(CancellationToken token)
+    {
+        var ports = FreePorts(2);
+        var first = await StartAsync(ports[0], ports, null, token);
+        var second = await StartAsync(ports[1], ports, null, token);
+        await WaitAsync(() => OwnersOf(first) == 2 && OwnersOf(second) == 2, token);
+        for (var i = 0; i < 50; i++)
+        {
+            await CacheOf(second).SetAsync($"key{i}", [(byte)i], Forever, token);
+        }
+
+        await second.StopAsync(token);
+
+        await WaitAsync(() => OwnersOf(first) == 1, token);
+        for (var i = 0; i < 50; i++)
+        {
+            Assert.That(await CacheOf(first).GetAsync($"key{i}", token), Is.EqualTo(new[] { (byte)i }));
+        }
+
+        Assert.That(await CacheOf(second).GetAsync("key1", token), Is.Null.Or.EqualTo(new byte[] { 1 }), "a stopped node answers or misses, and does not throw");
+    }
+
+    private async Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(null);
+        builder.Logging.ClearProviders();
+        builder.Services.AddDistCache(options =>
+        {
+            options.Cluster.Listen = $"127.0.0.1:{port}";
+            options.Cluster.Profile = ClusterProfile.Fast;
+            options.Cluster.SharedSecret = secret;
+            options.Memory.SizeLimit = 16 << 20;
+            foreach (var seed in ports)
+            {
+                options.Cluster.Seeds.Add($"127.0.0.1:{seed}");
+            }
+        });
+        var host = builder.Build();
+        _hosts.Add(host);
+        await host.StartAsync(token);
+        return host;
+    }
+
+    private static IDistributedCache CacheOf(IHost host) => host.Services.GetRequiredService<IDistributedCache>();
+
+    private static ClusterView ViewOf(IHost host) => host.Services.GetRequiredService<DistCacheCluster>().View;
+
+    private static int OwnersOf(IHost host) => ViewOf(host).Members.Count(member => member is { State: MemberState.Alive, ShareOfSlots: > 0 });
+
+    private static async Task WaitAsync(Func<bool> condition, CancellationToken token)
+    {
+        while (!condition())
+        {
+            token.ThrowIfCancellationRequested();
+            await Task.Delay(20, token);
+        }
+    }
+
+    private static int[] FreePorts(int count)
+    {
+        var listeners = Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToList();
+        listeners.ForEach(listener => listener.Start());
+        var ports = listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port).ToArray();
+        listeners.ForEach(listener => listener.Stop());
+        return ports;
+    }
+}
