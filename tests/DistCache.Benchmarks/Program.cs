@@ -4,6 +4,7 @@ using DistCache.Benchmarks;
 var groups = new Dictionary<string, IReadOnlyDictionary<string, Action<Arguments>>>
 {
     ["memory"] = DistCache.Benchmarks.Memory.MemoryCommands.All,
+    ["peer"] = DistCache.Benchmarks.Peers.PeerCommands.All,
 };
 
 if (args.Length >= 2 && groups.TryGetValue(args[0], out var commands) && commands.TryGetValue(args[1], out var run))

@@ -1,0 +1,107 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace DistCache.Benchmarks.Peers;
+
+/// <summary>A node of the measured cluster: in this process, or in another one that this program starts.</summary>
+internal sealed class BenchmarkNode : IDisposable
+{
+    private readonly IHost _host;
+
+    private BenchmarkNode(IHost host) => _host = host;
+
+    public IBufferDistributedCache Cache => (IBufferDistributedCache)_host.Services.GetRequiredService<IDistributedCache>();
+
+    public DistCacheCluster Cluster => _host.Services.GetRequiredService<DistCacheCluster>();
+
+    public static async Task<BenchmarkNode> StartAsync(int index, IReadOnlyList<int> ports, int replicas, WriteAck ack)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(null);
+        builder.Logging.ClearProviders();
+        builder.Services.AddDistCache(options =>
+        {
+            options.Cluster.Listen = $"127.0.0.1:{ports[index]}";
+            options.Cluster.NodeName = $"node-{index}";
+            options.Cluster.Profile = ClusterProfile.Fast;
+            options.Memory.SizeLimit = 512 << 20;
+            options.Replication.ReplicaCount = replicas;
+            options.Replication.WriteAck = ack;
+            options.Replication.OnReadFailure = OnReadFailure.Throw;
+            foreach (var port in ports)
+            {
+                options.Cluster.Seeds.Add($"127.0.0.1:{port}");
+            }
+        });
+        var host = builder.Build();
+        await host.StartAsync();
+        return new BenchmarkNode(host);
+    }
+
+    /// <summary>What the other process does: be a node until its standard input ends, which it does when the one that started it ends.</summary>
+    public static async Task ServeAsync(Arguments arguments)
+    {
+        var ports = arguments.Text("ports", "").Split(',').Select(port => int.Parse(port, CultureInfo.InvariantCulture)).ToArray();
+        using var node = await StartAsync(arguments.Number("index", 1), ports, arguments.Number("replicas", 0), Enum.Parse<WriteAck>(arguments.Text("ack", "Majority")));
+        Console.WriteLine("ready");
+        while (await Console.In.ReadLineAsync() is not null)
+        {
+        }
+    }
+
+    /// <summary>Starts this program again as another node.</summary>
+    public static Process StartProcess(int index, IReadOnlyList<int> ports, int replicas, WriteAck ack)
+    {
+        var start = new ProcessStartInfo(Environment.ProcessPath!)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        };
+        string[] words = ["peer", "node", $"index={index}", $"ports={string.Join(',', ports)}", $"replicas={replicas}", $"ack={ack}"];
+        foreach (var word in words)
+        {
+            start.ArgumentList.Add(word);
+        }
+
+        var process = Process.Start(start)!;
+        if (process.StandardOutput.ReadLine() != "ready")
+        {
+            throw new InvalidOperationException("The other node did not start.");
+        }
+
+        return process;
+    }
+
+    public static int[] FreePorts(int count)
+    {
+        var listeners = Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToList();
+        listeners.ForEach(listener => listener.Start());
+        var ports = listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port).ToArray();
+        listeners.ForEach(listener => listener.Stop());
+        return ports;
+    }
+
+    public async Task WaitForOwnersAsync(int count)
+    {
+        for (var i = 0; i < 600; i++)
+        {
+            if (Cluster.View.Members.Count(member => member.ShareOfSlots > 0) == count)
+            {
+                // The other side may be a moment behind, and so may the takeover.
+                await Task.Delay(1_000);
+                return;
+            }
+
+            await Task.Delay(50);
+        }
+
+        throw new TimeoutException($"There are not {count} owners after 30 s.");
+    }
+
+    public void Dispose() => _host.Dispose();
+}
