@@ -55,4 +55,17 @@ internal static class Metrics
     public static void UnsupportedMessage() => UnsupportedMessages.Add(1);
 
     public static void ServedLanes(int change) => OpenServedLanes.Add(change);
+
+    // Memory
+
+    private static readonly Counter<long> RemovedEntries = Meter.CreateCounter<long>(
+        "distcache.memory.removed", "{entry}", "Entries that the memory tier let go by itself, by reason; told at each sweep.");
+
+    public static void EntriesRemoved(long count, string reason)
+    {
+        if (count > 0)
+        {
+            RemovedEntries.Add(count, Reason(reason));
+        }
+    }
 }

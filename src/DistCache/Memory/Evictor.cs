@@ -39,12 +39,20 @@ internal sealed class Evictor(
                 return 0;
             }
 
-            if (lists.ValueCount(sizeClass) == 0 || AnotherIsOlder(sizeClass))
+            if (lists.ValueCount(sizeClass) == 0)
             {
                 if (!TryGivePage(spared: sizeClass) && !TryGivePage())
                 {
                     return 0;
                 }
+
+                continue;
+            }
+
+            var giver = OlderClass(sizeClass);
+            if (giver >= 0)
+            {
+                GivePageOf(giver);
             }
             else
             {
@@ -127,35 +135,55 @@ internal sealed class Evictor(
             return TryGivePageOfTombstones();
         }
 
-        var eldest = policy.Eldest(oldest);
-        if (oldest == _classes.LargeClass)
-        {
-            Evict(eldest);
-            return true;
-        }
-
-        EmptyPage(oldest, _memory.PageOf(eldest));
+        GivePageOf(oldest);
         return true;
     }
 
-    /// <summary>Asked once for each page's worth of evictions.</summary>
-    private bool AnotherIsOlder(int sizeClass)
+    /// <summary>
+    /// The class that is to give the other one a page: one with room to spare, else the oldest of those that are clearly older and
+    /// worth less. Asked once for each page's worth of evictions.
+    /// </summary>
+    private int OlderClass(int sizeClass)
     {
         if (++_evictionsOfClass[sizeClass] < _classes.ChunksPerPage(sizeClass))
         {
-            return false;
+            return NoClass;
         }
 
         _evictionsOfClass[sizeClass] = 0;
-        var oldest = OldestClass(sizeClass, out var spare);
-        if (spare >= 0 || oldest < 0)
+        var taker = policy.Pushed(sizeClass);
+        var (giver, age) = (NoClass, store.AgeOf(taker) + (store.AgeOf(taker) / OlderByQuarter));
+        for (var other = 0; other <= _classes.LargeClass; other++)
         {
-            return spare >= 0;
+            if (other < _classes.LargeClass && slabs.HasPageToSpare(other))
+            {
+                return other;
+            }
+
+            var eldest = other == sizeClass ? 0 : policy.Eldest(other);
+            if (eldest != 0 && store.AgeOf(eldest) > age && policy.IsWorthLess(eldest, taker))
+            {
+                (giver, age) = (other, store.AgeOf(eldest));
+            }
         }
 
-        var (giver, taker) = (policy.Eldest(oldest), policy.Pushed(sizeClass));
-        var age = store.AgeOf(taker);
-        return store.AgeOf(giver) > age + (age / OlderByQuarter) && policy.IsWorthLess(giver, taker);
+        return giver;
+    }
+
+    private void GivePageOf(int sizeClass)
+    {
+        if (sizeClass < _classes.LargeClass && slabs.HasPageToSpare(sizeClass))
+        {
+            EmptyPage(sizeClass, slabs.SparsestPage(sizeClass));
+        }
+        else if (sizeClass == _classes.LargeClass)
+        {
+            Evict(policy.Eldest(sizeClass));
+        }
+        else
+        {
+            EmptyPage(sizeClass, _memory.PageOf(policy.Eldest(sizeClass)));
+        }
     }
 
     private int OldestClass(int spared, out int spare)

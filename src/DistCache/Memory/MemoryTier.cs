@@ -38,7 +38,7 @@ internal sealed class MemoryTier : IDisposable
     private volatile TierMemory? _memory;
     private Sweeper? _sweeper;
     private long _earlyMisses;
-    private long _loggedTombstones;
+    private MemoryStatistics _told;
     private volatile bool _isDisposed;
 
     /// <param name="sizeLimit">The budget in bytes, overhead included.</param>
@@ -305,16 +305,20 @@ internal sealed class MemoryTier : IDisposable
         }
 
         memory.Pool.Trim();
-        LogDroppedTombstones();
+        TellWhatWent();
     }
 
-    private void LogDroppedTombstones()
+    private void TellWhatWent()
     {
-        var dropped = Statistics.TombstonesDropped;
-        if (dropped > _loggedTombstones)
+        var (told, now) = (_told, Statistics);
+        _told = now;
+        Metrics.EntriesRemoved(now.EvictedForSize - told.EvictedForSize, "size");
+        Metrics.EntriesRemoved(now.Expired - told.Expired, "expired");
+        var dropped = now.TombstonesDropped - told.TombstonesDropped;
+        Metrics.EntriesRemoved(dropped, "tombstone");
+        if (dropped > 0)
         {
-            Log.TombstonesDropped(_logger, dropped - _loggedTombstones, SizeLimit / TierMemory.TombstoneShare);
-            _loggedTombstones = dropped;
+            Log.TombstonesDropped(_logger, dropped, SizeLimit / TierMemory.TombstoneShare);
         }
     }
 

@@ -148,7 +148,7 @@ internal sealed class TierMemory : IDisposable
 
     private static int ShardsFor(long sizeLimit)
     {
-        var byCores = (int)BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount * 4);
+        var byCores = (int)BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount * 2);
         var byBudget = 1 << BitOperations.Log2((ulong)Math.Max(1, sizeLimit / SmallestShare));
         return Math.Min(Math.Min(byCores, byBudget), LargestShardCount);
     }

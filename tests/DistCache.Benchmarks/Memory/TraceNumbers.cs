@@ -18,7 +18,7 @@ internal static class TraceNumbers
     public static void Run(Arguments arguments)
     {
         var folder = arguments.Text("path", Path.Combine("..", "shared", "traces"));
-        foreach (var shards in new[] { 1, 8 })
+        foreach (var shards in new[] { 1, arguments.Number("shards", 4) })
         {
             var gains = new List<double>();
             Console.WriteLine($"{"trace",-10} {"entries",8} {"shards",6} {"LRU",7} {"LFU",7} {"gain",7}");

