@@ -347,7 +347,20 @@ internal sealed class DistributedCache(
         task.GetAwaiter().GetResult();
     }
 
-    /// <summary>An operation ends by itself within the timeout; the wait is bounded even if no thread is left to end it.</summary>
-    private bool EndsInTime(Task operation) =>
-        operation.IsCompleted || ((IAsyncResult)operation).AsyncWaitHandle.WaitOne(options.Replication.Timeout + BlockingGrace);
+    /// <summary>
+    /// An operation ends by itself within the timeout; the wait is bounded even if no thread is left to end it. Waiting on the task
+    /// tells the thread pool that a thread is blocked, waiting on a handle would not.
+    /// </summary>
+    private bool EndsInTime(Task operation)
+    {
+        try
+        {
+            return operation.Wait(options.Replication.Timeout + BlockingGrace);
+        }
+        catch (AggregateException)
+        {
+            // It has failed; the caller gets its own exception from the task.
+            return true;
+        }
+    }
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using DistCache.Entries;
+using DistCache.Memory;
 using DistCache.Membership;
 using DistCache.Peers;
 using Microsoft.Extensions.Options;
@@ -78,7 +79,7 @@ internal sealed class DistCacheOptionsValidator : IValidateOptions<DistCacheOpti
 
     private static void CheckMemory(MemoryOptions memory, List<string> failures)
     {
-        CheckRange("Memory.SizeLimit", memory.SizeLimit, 1, long.MaxValue, failures);
+        CheckRange("Memory.SizeLimit", memory.SizeLimit, MemoryTier.MinimumSizeLimit, MemoryTier.MaximumSizeLimit, failures);
         CheckEnum("Memory.Eviction", memory.Eviction, failures);
         CheckRange("Memory.MaximumKeyBytes", memory.MaximumKeyBytes, 1, EntryKey.MaximumBytes, failures);
         CheckRange("Memory.MaximumValueBytes", memory.MaximumValueBytes, 0, MaximumValueBytes, failures);

@@ -75,6 +75,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         _replicator.Start();
         _gossip = gossip;
         await gossip.JoinAsync(cancellationToken).ConfigureAwait(false);
+        await _replicator.GreetAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
         Log.NodeStarted(_logger, Identity, bound, Cluster.View.Members.Length);
     }
 

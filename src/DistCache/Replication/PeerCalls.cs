@@ -17,6 +17,7 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
     private static readonly PeerFault Stopped = new(FaultKind.Unreachable, "This node has stopped.");
 
     private readonly ConcurrentDictionary<NodeIdentity, long> _failedAt = new();
+    private readonly ConcurrentDictionary<NodeIdentity, byte> _greeted = new();
 
     /// <summary>A member answered on a data lane.</summary>
     public event Action<NodeName>? Heard;
@@ -47,7 +48,11 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
             _failedAt.TryRemove(to.Record.Identity, out _);
         }
 
-        Heard?.Invoke(to.Name);
+        if (reply is not PeerFault)
+        {
+            Heard?.Invoke(to.Name);
+        }
+
         if (TableHashOf(reply) is { } hash && hash != routing.Table.Hash)
         {
             // A refusal for that reason is worth waiting for the cure; an answer is not held up by it.
@@ -60,6 +65,21 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
 
         return reply;
     }
+
+    /// <summary>
+    /// Opens the data lanes to members that are new, so that the first read or write does not pay for the dial. Completes when each
+    /// answered or failed to.
+    /// </summary>
+    public Task GreetAsync(Routing routing, TimeSpan timeout) => Task.WhenAll(routing.LiveMembers
+        .Where(member => !routing.IsSelf(member) && _greeted.TryAdd(member.Record.Identity, 0))
+        .Select(async member =>
+        {
+            var reply = await SendAsync(member.Address, new TouchRequest([]), timeout, CancellationToken.None).ConfigureAwait(false);
+            if (reply is PeerFault)
+            {
+                _greeted.TryRemove(member.Record.Identity, out _);
+            }
+        }));
 
     /// <summary>Asks a node that is known by its address only: a holder named by another member.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]

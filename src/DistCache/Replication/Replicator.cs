@@ -9,6 +9,7 @@ namespace DistCache.Replication;
 /// <summary>The verbs of this folder, put together for one node, and the hand that gives each request to the verb that answers it.</summary>
 internal sealed class Replicator
 {
+    private readonly TimeSpan _greetTimeout;
     private readonly Pulse _pulse;
     private readonly Renewals _renewals;
     private readonly Takeover _takeover;
@@ -29,6 +30,7 @@ internal sealed class Replicator
     {
         Ownership = new Ownership(view, options.ReplicaCount, logger);
         Calls = new PeerCalls(transport, time);
+        _greetTimeout = 2 * options.Timeout;
         _renewals = new Renewals(Ownership, memory, Calls, time, options);
         _pulse = new Pulse(Ownership, time, options.Timeout);
         Reads = new ReadPath(Ownership, memory, Calls, _renewals, _pulse, time, options);
@@ -53,6 +55,7 @@ internal sealed class Replicator
 
     public void Start()
     {
+        Ownership.RoutingChanged += Greet;
         _pulse.Start();
         _takeover.Start();
         _release.Start();
@@ -61,6 +64,7 @@ internal sealed class Replicator
 
     public void Stop()
     {
+        Ownership.RoutingChanged -= Greet;
         _pulse.Stop();
         _takeover.Stop();
         _release.Stop();
@@ -80,4 +84,9 @@ internal sealed class Replicator
         DigestRequest digest => new(_antiEntropy.Handle(digest)),
         _ => null,
     };
+
+    /// <summary>Opens the lanes to all members that are known now.</summary>
+    public Task GreetAsync() => Calls.GreetAsync(Ownership.Current, _greetTimeout);
+
+    private void Greet() => _ = GreetAsync();
 }

@@ -91,6 +91,7 @@ public sealed class NodeClusterTests
             options.Cluster.Profile = ClusterProfile.Fast;
             options.Cluster.SharedSecret = secret;
             options.Memory.SizeLimit = 16 << 20;
+            options.Replication.OnReadFailure = OnReadFailure.Throw;
             foreach (var seed in ports)
             {
                 options.Cluster.Seeds.Add($"127.0.0.1:{seed}");

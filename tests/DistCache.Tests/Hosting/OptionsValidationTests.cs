@@ -32,6 +32,8 @@ public sealed class OptionsValidationTests
         yield return Case(o => o.Cluster.JoinTimeout = TimeSpan.FromTicks(-1), "Cluster.JoinTimeout", "-00:00:00.0000001");
         yield return Case(o => o.Cluster.LeaveTimeout = TimeSpan.FromMinutes(11), "Cluster.LeaveTimeout", "00:11:00", "00:10:00");
         yield return Case(o => o.Memory.SizeLimit = 0, "Memory.SizeLimit", "is 0");
+        yield return Case(o => o.Memory.SizeLimit = (512 << 10) - 1, "Memory.SizeLimit", "524287", "524288");
+        yield return Case(o => o.Memory.SizeLimit = (128L << 30) + 1, "Memory.SizeLimit", "137438953473", "137438953472");
         yield return Case(o => o.Memory.SizeLimit = -5, "Memory.SizeLimit", "-5");
         yield return Case(o => o.Memory.Eviction = (Eviction)2, "Memory.Eviction", "2", "Lru, Lfu");
         yield return Case(o => o.Memory.MaximumKeyBytes = 4_097, "Memory.MaximumKeyBytes", "4097", "4096");
