@@ -2,8 +2,7 @@ namespace DistCache.Simulation.Membership;
 
 /// <summary>
 /// Random faults for two virtual minutes, then peace: whatever happened, one view must be the end of it. DISTCACHE_SEEDS says how many
-/// seeds (200 unless set), DISTCACHE_FIRST_SEED where
-/// they start (1), DISTCACHE_SEED runs a single one.
+/// seeds (200 unless set), DISTCACHE_FIRST_SEED where they start (1), DISTCACHE_SEED runs a single one.
 /// </summary>
 public sealed class Swarm
 {
