@@ -309,8 +309,13 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         return reply;
     }
 
-    /// <summary>A delay that nothing cancels: a cancelled one would continue on another thread.</summary>
-    private Task Delay(TimeSpan time) => time <= TimeSpan.Zero ? Task.CompletedTask : Task.Delay(time, _time, CancellationToken.None);
+    /// <summary>
+    /// A delay that nothing cancels: a cancelled one would continue on another thread. Rounded up, because <see cref="Task.Delay(TimeSpan, TimeProvider)"/>
+    /// rounds down: a rest below a millisecond would be over at once, and a loop that waits it out would spin.
+    /// </summary>
+    private Task Delay(TimeSpan time) => time <= TimeSpan.Zero
+        ? Task.CompletedTask
+        : Task.Delay(TimeSpan.FromMilliseconds(Math.Ceiling(time.TotalMilliseconds)), _time, CancellationToken.None);
 
     /// <summary>Lets it run; what goes wrong in it is a defect of ours, and at least in the log.</summary>
     [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "Nobody awaits this task.")]

@@ -35,7 +35,7 @@ internal sealed class NameGuard(Beliefs beliefs, SwimTiming timing, SwimEffects 
         _asked = namesake;
         IReadOnlyList<MemberRecord> records = [beliefs.Tell(beliefs.Self, now.Elapsed)];
         effects.Sends.Add(
-            new SwimSend(SendKind.NameCheck, namesake.Address, new ProbeRequest(namesake.Identity, records), 2 * timing.ProbeTimeout, []));
+            new SwimSend(SendKind.NameCheck, namesake.Address, new ProbeRequest(namesake.Identity, records), 2 * timing.ProbeTimeout));
     }
 
     public void Replied(PeerReply reply, Moment now)

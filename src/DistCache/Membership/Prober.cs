@@ -67,8 +67,8 @@ internal sealed class Prober(
         var interval = timing.ProbeInterval * health.Multiplier;
         var probe = new Probe(entry.Record.Identity, entry.Record.Address, now + (timing.ProbeTimeout * health.Multiplier), now + interval);
         _running.Add(entry.Name, probe);
-        var records = composer.Compose(entry.Name, entry.Record.Identity.Incarnation, out var told, now);
-        effects.Sends.Add(new SwimSend(SendKind.Probe, probe.Address, new ProbeRequest(probe.Target, records), interval, told, probe));
+        var records = composer.Compose(entry.Name, entry.Record.Identity.Incarnation, now);
+        effects.Sends.Add(new SwimSend(SendKind.Probe, probe.Address, new ProbeRequest(probe.Target, records), interval, Probe: probe));
     }
 
     /// <summary>Looks into a few of the members in doubt.</summary>
@@ -227,10 +227,10 @@ internal sealed class Prober(
 
         var helper = candidates[random.Next(candidates.Length)];
         probe.Helpers.Add(helper.Name);
-        var records = composer.Compose(helper.Name, helper.Record.Identity.Incarnation, out var told, now);
+        var records = composer.Compose(helper.Name, helper.Record.Identity.Incarnation, now);
         var request = new IndirectProbeRequest(probe.Target, probe.Address, records);
         effects.Sends.Add(
-            new SwimSend(SendKind.IndirectProbe, helper.Record.Address, request, Math.Max(1, probe.EndsAt - now), told, probe, helper.Name));
+            new SwimSend(SendKind.IndirectProbe, helper.Record.Address, request, Math.Max(1, probe.EndsAt - now), Probe: probe, Helper: helper.Name));
     }
 
     private IEnumerable<MemberEntry> Witnesses(Probe probe, long now) => beliefs.LiveOthers.Where(entry =>

@@ -4,7 +4,8 @@ namespace DistCache.Membership;
 
 /// <summary>
 /// What is still to be told. One rumour a member: a newer one replaces the older. The least told go first, so that fresh news overtakes;
-/// after <see cref="SwimTiming.RetransmitLimit"/> tellings a rumour is old.
+/// after <see cref="SwimTiming.RetransmitLimit"/> tellings by gossip, whose targets are chosen by chance, a rumour is old. What travels on
+/// probes does not count: when many members die at once, a storm of probes would use all tellings up on a few receivers.
 /// </summary>
 internal sealed class RumourQueue
 {
@@ -23,19 +24,21 @@ internal sealed class RumourQueue
 
     public void Clear() => _rumours.Clear();
 
-    /// <summary>Takes rumours for one message and counts them as told.</summary>
+    /// <summary>The rumours for one message that does not count.</summary>
+    /// <param name="room">How many at most.</param>
+    /// <param name="except">Members that the message speaks of already, and the one it goes to.</param>
+    public IReadOnlyList<Rumour> Peek(int room, Func<NodeName, bool> except) => _rumours.Count == 0
+        ? []
+        : [.. _rumours.Values.Where(rumour => !except(rumour.Record.Identity.Name)).OrderBy(rumour => rumour.Told).Take(room)];
+
+    /// <summary>Takes rumours for one gossip and counts them as told.</summary>
     /// <param name="room">How many at most.</param>
     /// <param name="members">How many there are to tell.</param>
-    /// <param name="except">Members that the message speaks of already, and the one it goes to.</param>
+    /// <param name="except">As for <see cref="Peek"/>.</param>
     public IReadOnlyList<Rumour> Take(int room, int members, Func<NodeName, bool> except)
     {
-        if (_rumours.Count == 0 || room <= 0)
-        {
-            return [];
-        }
-
         var limit = SwimTiming.RetransmitLimit(members);
-        var taken = _rumours.Values.Where(rumour => !except(rumour.Record.Identity.Name)).OrderBy(rumour => rumour.Told).Take(room).ToArray();
+        var taken = Peek(room, except);
         foreach (var rumour in taken)
         {
             rumour.Attempts++;

@@ -140,8 +140,8 @@ internal sealed class Swim
     {
         NoticeSleep(now.Elapsed);
         _inbox.Merge(request.Rumours, from, now);
-        var records = _composer.Compose(request.Target.Name, request.Target.Incarnation, out var told, now.Elapsed);
-        return new SwimSend(SendKind.Probe, request.Address, new ProbeRequest(request.Target, records), _timing.HelperTimeout, told);
+        var records = _composer.Compose(request.Target.Name, request.Target.Incarnation, now.Elapsed);
+        return new SwimSend(SendKind.Probe, request.Address, new ProbeRequest(request.Target, records), _timing.HelperTimeout);
     }
 
     /// <summary>What a helper answers when it has heard of the target, or not.</summary>
@@ -149,7 +149,7 @@ internal sealed class Swim
     {
         NoticeSleep(now.Elapsed);
         _inbox.MergeReply(reply, now);
-        var records = _composer.Compose(from.Name, from.Incarnation, out _, now.Elapsed);
+        var records = _composer.Compose(from.Name, from.Incarnation, now.Elapsed);
         return new IndirectProbeReply(Prober.IsAnswerOf(target, reply), Prober.IsRefusal(target, reply), records);
     }
 
@@ -157,9 +157,9 @@ internal sealed class Swim
     public void Replied(SwimSend send, PeerReply reply, Moment now)
     {
         NoticeSleep(now.Elapsed);
-        if (reply is PeerFault)
+        if (reply is PeerFault && send.Told is { } told)
         {
-            _rumours.GiveBack(send.Told, _beliefs.LiveCount);
+            _rumours.GiveBack(told, _beliefs.LiveCount);
         }
 
         if (!IsTakingPart)
@@ -236,7 +236,7 @@ internal sealed class Swim
     }
 
     private PeerReply Answer(NodeIdentity from, IReadOnlyList<MemberRecord> rumours, Moment now) =>
-        _inbox.Merge(rumours, from, now) ?? (PeerReply)new ProbeReply(_composer.Compose(from.Name, from.Incarnation, out _, now.Elapsed));
+        _inbox.Merge(rumours, from, now) ?? (PeerReply)new ProbeReply(_composer.Compose(from.Name, from.Incarnation, now.Elapsed));
 
     private void EndSuspicions(long now)
     {
@@ -283,7 +283,7 @@ internal sealed class Swim
 
     private SwimSend GossipTo(MemberEntry entry, long now)
     {
-        var records = _composer.Compose(entry.Name, entry.Record.Identity.Incarnation, out var told, now);
+        var records = _composer.ComposeGossip(entry, out var told, now);
         return new SwimSend(SendKind.Gossip, entry.Record.Address, new GossipRequest(records), _timing.ProbeInterval, told);
     }
 
@@ -297,7 +297,7 @@ internal sealed class Swim
     }
 
     private SwimSend ExchangeWith(PeerAddress address, long now) =>
-        new(SendKind.Exchange, address, new ExchangeRequest(_composer.ComposeAll(now)), 2 * _timing.ProbeInterval, []);
+        new(SendKind.Exchange, address, new ExchangeRequest(_composer.ComposeAll(now)), 2 * _timing.ProbeInterval);
 
     /// <summary>
     /// A node that was stopped, or starved of processor time, missed answers and refutations: its probes prove nothing, its suspicions
@@ -323,7 +323,7 @@ internal sealed class Swim
     private long EarliestDue(long now)
     {
         var due = Math.Min(Math.Min(_nextProbe, _nextExchange), Math.Min(_nextRedial, _prober.NextDue));
-        if (_composer.HasNews || _beliefs.Doubts.Count > 0)
+        if ((_composer.HasNews && HasOthers) || _beliefs.Doubts.Count > 0)
         {
             due = Math.Min(due, _nextGossip);
         }

@@ -16,7 +16,7 @@ internal enum SendKind
 
 /// <summary>A request that the shell is to send, and whose reply it brings back to <see cref="Swim.Replied"/>.</summary>
 internal sealed record SwimSend(
-    SendKind Kind, PeerAddress To, PeerRequest Request, long TimeoutMilliseconds, IReadOnlyList<Rumour> Told, Probe? Probe = null, NodeName Helper = default);
+    SendKind Kind, PeerAddress To, PeerRequest Request, long TimeoutMilliseconds, IReadOnlyList<Rumour>? Told = null, Probe? Probe = null, NodeName Helper = default);
 
 /// <summary>A member changed; for the log.</summary>
 internal readonly record struct MemberChange(NodeIdentity Member, MemberState? From, MemberState To, string Why);

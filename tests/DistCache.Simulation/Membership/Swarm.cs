@@ -2,7 +2,7 @@ namespace DistCache.Simulation.Membership;
 
 /// <summary>
 /// Random faults for two virtual minutes, then peace: whatever happened, one view must be the end of it. DISTCACHE_SEEDS says how many
-/// seeds (200 unless set), DISTCACHE_SEED runs one of them.
+/// seeds (200 unless set), DISTCACHE_FIRST_SEED where they start (1), DISTCACHE_SEED runs a single one.
 /// </summary>
 public sealed class Swarm
 {
@@ -15,6 +15,8 @@ public sealed class Swarm
 
     public static bool IsLong => Environment.GetEnvironmentVariable("DISTCACHE_LONG") == "1";
 
+    private static int First => int.TryParse(Environment.GetEnvironmentVariable("DISTCACHE_FIRST_SEED"), out var first) ? first : 1;
+
     private static int Seeds => int.TryParse(Environment.GetEnvironmentVariable("DISTCACHE_SEEDS"), out var seeds) ? seeds : 200;
 
     [Test]
@@ -26,7 +28,7 @@ public sealed class Swarm
             return;
         }
 
-        for (var seed = 1 + batch; seed <= Seeds; seed += Batches)
+        for (var seed = First + batch; seed < First + Seeds; seed += Batches)
         {
             Run(seed);
         }

@@ -41,6 +41,23 @@ public sealed class GossipLoopTests
         Assert.That(join.IsCompletedSuccessfully, Is.True);
     }
 
+    [Test]
+    public void Join_RestOfTheTimeoutBelowAMillisecond_Ends()
+    {
+        // What is left of the timeout after a pause is seldom a whole number of milliseconds; it must not be waited out by spinning.
+        _network.Silent.Add(PeerAddress.Parse("b:1"));
+        var node = _network.Add("a:1", Addresses, joinTimeout: TimeSpan.FromMilliseconds(1_000.4));
+        var join = Task.Run(() =>
+        {
+            var join = node.Loop.JoinAsync(CancellationToken.None);
+            _network.Time.Advance(TimeSpan.FromSeconds(2));
+            return join.IsCompleted;
+        });
+
+        Assert.That(join.Wait(TimeSpan.FromSeconds(5)), Is.True);
+        Assert.That(join.Result, Is.True);
+    }
+
     [TestCase("a:1", "b:1", "c:1")]
     [TestCase("c:1", "a:1", "b:1")]
     [TestCase("b:1", "c:1", "a:1")]

@@ -18,13 +18,13 @@ internal sealed class MemoryNetwork : IAsyncDisposable
     public HashSet<PeerAddress> Silent { get; } = [];
 
     public MemoryNode Add(
-        string address, string[]? seeds = null, string? name = null, ClusterProfile profile = ClusterProfile.Fast, int seed = 1)
+        string address, string[]? seeds = null, string? name = null, ClusterProfile profile = ClusterProfile.Fast, TimeSpan? joinTimeout = null)
     {
         var at = PeerAddress.Parse(address);
-        var settings = new MembershipSettings(NodeName.Parse(name ?? address), at, "", 1, profile, TimeSpan.FromSeconds(5));
+        var settings = new MembershipSettings(NodeName.Parse(name ?? address), at, "", 1, profile, joinTimeout ?? TimeSpan.FromSeconds(5));
         var transport = new MemoryTransport(this, at);
         var source = new StaticSeeds((seeds ?? []).Select(PeerAddress.Parse));
-        var loop = new GossipLoop(settings, transport, Time, new Random((seed * 397) + _all.Count), source, NullLogger.Instance);
+        var loop = new GossipLoop(settings, transport, Time, new Random(_all.Count), source, NullLogger.Instance);
         var node = new MemoryNode(at, loop);
         transport.Node = node;
         _nodes[at] = node;
