@@ -23,7 +23,7 @@ internal sealed class BadStartTests
 
     [TestCase("Replication:ReplicaCount", "9", "Replication.ReplicaCount is 9; it must be from 0 to 7.")]
     [TestCase("Replication:Timeout", "00:00:00.001", "Replication.Timeout is 00:00:00.0010000; it must be from 00:00:00.0100000 to 00:01:00.")]
-    [TestCase("Memory:SizeLimit", "0", "Memory.SizeLimit is 0; it must be from 1 to 9223372036854775807.")]
+    [TestCase("Memory:SizeLimit", "0", "Memory.SizeLimit is 0; it must be from 524288 to 137438953472.")]
     [TestCase("Cluster:Listen", "nowhere", "Cluster.Listen is \"nowhere\"; it must be host:port")]
     [TestCase("Cluster:Seeds:0", "127.0.0.1:7600", "Cluster.Seeds has entries but Cluster.Listen is not set")]
     public async Task InvalidOption_EndsTheProcessWithPropertyValueAndBound(string option, string value, string message)

@@ -112,6 +112,8 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
 
             _replicator.Stop();
             await gossip.DisposeAsync().ConfigureAwait(false);
+            gossip.ViewChanged -= _replicator.Ownership.Update;
+            _replicator.Ownership.Update(AloneView());
         }
 
         await _transport.DisposeAsync().ConfigureAwait(false);
