@@ -1,4 +1,6 @@
+using DistCache.Diagnostics;
 using DistCache.Replication;
+using Microsoft.Extensions.Logging;
 
 namespace DistCache;
 
@@ -6,25 +8,72 @@ namespace DistCache;
 public sealed class DistCacheCluster
 {
     private readonly Ownership _ownership;
-    private volatile ClusterView _view;
+    private readonly ILogger _logger;
+    private readonly Lock _lock = new();
+    private bool _isRaising;
+    private bool _isStale;
 
-    internal DistCacheCluster(Ownership ownership)
+    internal DistCacheCluster(Ownership ownership, ILogger logger)
     {
         _ownership = ownership;
-        _view = new ClusterView(ownership.Current);
+        _logger = logger;
         ownership.RoutingChanged += Publish;
     }
 
-    /// <summary>A member came, went or changed its state, or the table changed. Raised one at a time; handlers must return soon.</summary>
+    /// <summary>
+    /// A member came, went or changed its state, or the table changed. Raised on the thread pool, one at a time; where changes follow each
+    /// other quickly, for the latest of them. What a handler throws is logged and changes nothing.
+    /// </summary>
     public event EventHandler<ClusterView>? ViewChanged;
 
     /// <summary>The present picture; a node without peers is its only member.</summary>
-    public ClusterView View => _view;
+    public ClusterView View => new(_ownership.Current);
 
+    /// <summary>The node's own loops call this: no handler may hold them up.</summary>
     private void Publish()
     {
-        var view = new ClusterView(_ownership.Current);
-        _view = view;
-        ViewChanged?.Invoke(this, view);
+        if (ViewChanged is null)
+        {
+            return;
+        }
+
+        lock (_lock)
+        {
+            _isStale = true;
+            if (_isRaising)
+            {
+                return;
+            }
+
+            _isRaising = true;
+        }
+
+        ThreadPool.UnsafeQueueUserWorkItem(static cluster => cluster.RaiseWhileStale(), this, preferLocal: false);
+    }
+
+    private void RaiseWhileStale()
+    {
+        while (true)
+        {
+            lock (_lock)
+            {
+                if (!_isStale)
+                {
+                    _isRaising = false;
+                    return;
+                }
+
+                _isStale = false;
+            }
+
+            try
+            {
+                ViewChanged?.Invoke(this, View);
+            }
+            catch (Exception exception)
+            {
+                Log.ViewSubscriberFailed(_logger, exception);
+            }
+        }
     }
 }

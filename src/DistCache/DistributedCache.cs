@@ -230,23 +230,29 @@ internal sealed class DistributedCache(
     private bool TrySetAlone(ReadOnlySpan<byte> key, in ReadOnlySequence<byte> value, Expiration expiration)
     {
         var routing = ownership.Current;
-        if (!routing.IsAlone)
+        if (!routing.IsAlone || options.Replication.MinimumMembers > 1)
         {
             return false;
         }
 
-        var info = new EntryInfo(new EntryVersion(clock.Next(), routing.Origin), expiration, Now, EntryFlags.None);
-        if (memory.Apply(key, info, value, out _) == ApplyOutcome.TooLarge)
+        while (true)
         {
-            throw TooLarge(value.Length);
+            var info = new EntryInfo(new EntryVersion(clock.Next(), routing.Origin), expiration, Now, EntryFlags.None);
+            switch (memory.Apply(key, info, value, out var held))
+            {
+                case ApplyOutcome.Applied:
+                    return true;
+                case ApplyOutcome.TooLarge:
+                    throw TooLarge(value.Length);
+                case ApplyOutcome.Older when !clock.TryMerge(held.Clock):
+                    throw new DistCacheUnavailableException("The set cannot be ordered: an entry of this key has a version too far in the future.");
+            }
         }
-
-        return true;
     }
 
     private bool TryRemoveAlone(ReadOnlySpan<byte> key)
     {
-        if (!IsLocal || !ownership.Current.IsAlone)
+        if (!IsLocal || !ownership.Current.IsAlone || options.Replication.MinimumMembers > 1)
         {
             return false;
         }
@@ -297,13 +303,17 @@ internal sealed class DistributedCache(
                 return;
             case WriteOutcome.TooLarge:
                 throw TooLarge(valueLength);
+            case WriteOutcome.TooFewMembers:
+                throw new DistCacheUnavailableException(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"The {operation} was refused: {reply.Copies} members are reachable, {reply.NeededCopies} must be (Replication.MinimumMembers)."));
             default:
                 throw new DistCacheUnavailableException(operation, reply.NeededCopies, reply.Copies);
         }
     }
 
     private ArgumentException TooLarge(long valueLength) => new(
-        string.Create(CultureInfo.InvariantCulture, $"The value has {valueLength} bytes and does not fit into the memory budget of {options.Memory.SizeLimit} bytes (Memory.SizeLimit)."),
+        string.Create(CultureInfo.InvariantCulture, $"The value has {valueLength} bytes and does not fit into the memory budget of a node that owns its key; this one has {options.Memory.SizeLimit} bytes (Memory.SizeLimit)."),
         "value");
 
     private static byte[]? ToArray(ReadReply? reply)

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.NetworkInformation;
 using System.Net.Sockets;
 using DistCache.Peers;
 
@@ -6,7 +7,7 @@ namespace DistCache.Hosting;
 
 /// <summary>
 /// The address that peers dial: what the options say; else the listening one if it is a single address; else the local address from
-/// which the first seed is reached, as the routing table of the system tells it.
+/// which the first seed is reached, as the routing table of the system tells it; else that of the first network interface.
 /// </summary>
 internal static class AdvertisedAddress
 {
@@ -25,16 +26,34 @@ internal static class AdvertisedAddress
             return bound;
         }
 
+        // A loopback route counts only where every seed has one: then all nodes are on this machine. One seed may be this host's own name.
+        IPAddress? loopback = null;
         foreach (var seed in seeds)
         {
             if (TryFindRoute(seed, out var local))
             {
-                return new PeerAddress(local.ToString(), bound.Port);
+                if (!IPAddress.IsLoopback(local))
+                {
+                    return new PeerAddress(local.ToString(), bound.Port);
+                }
+
+                loopback ??= IsLiteralLoopback(seed) ? local : null;
             }
         }
 
-        return new PeerAddress(IPAddress.Loopback.ToString(), bound.Port);
+        var address = loopback ?? FindInterface() ?? IPAddress.Loopback;
+        return new PeerAddress(address.ToString(), bound.Port);
     }
+
+    private static bool IsLiteralLoopback(PeerAddress seed) =>
+        seed.Host == "localhost" || (IPAddress.TryParse(seed.Host, out var ip) && IPAddress.IsLoopback(ip));
+
+    /// <summary>The first address of an interface that is up, for a node that knows no seed yet.</summary>
+    private static IPAddress? FindInterface() => NetworkInterface.GetAllNetworkInterfaces()
+        .Where(network => network.OperationalStatus == OperationalStatus.Up && network.NetworkInterfaceType != NetworkInterfaceType.Loopback)
+        .SelectMany(network => network.GetIPProperties().UnicastAddresses)
+        .Select(unicast => unicast.Address)
+        .FirstOrDefault(address => address.AddressFamily == AddressFamily.InterNetwork);
 
     /// <summary>Connecting a datagram socket sends nothing: it only asks the system for the route.</summary>
     private static bool TryFindRoute(PeerAddress seed, out IPAddress local)

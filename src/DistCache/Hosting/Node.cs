@@ -43,7 +43,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         _transport = new WireTransport(wire, () => Identity, clock, this, time, _logger);
         _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, Random.Shared, _options.Replication, _logger);
         Cache = new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options);
-        Cluster = new DistCacheCluster(_replicator.Ownership);
+        Cluster = new DistCacheCluster(_replicator.Ownership, _logger);
     }
 
     public DistributedCache Cache { get; }
@@ -75,6 +75,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         _replicator.Start();
         _gossip = gossip;
         await gossip.JoinAsync(cancellationToken).ConfigureAwait(false);
+        _replicator.Open();
         await _replicator.GreetAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
         Log.NodeStarted(_logger, Identity, bound, Cluster.View.Members.Length);
     }

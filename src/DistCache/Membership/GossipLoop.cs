@@ -135,13 +135,19 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
             return;
         }
 
-        await ExchangeOnceAsync(address).ConfigureAwait(false);
-        lock (_lock)
+        try
         {
-            _exchanges.Remove(address);
+            await ExchangeOnceAsync(address).ConfigureAwait(false);
         }
+        finally
+        {
+            lock (_lock)
+            {
+                _exchanges.Remove(address);
+            }
 
-        mine.SetResult();
+            mine.SetResult();
+        }
     }
 
     public ValueTask<PeerReply> HandleAsync(NodeIdentity from, PeerRequest request, CancellationToken cancellationToken)

@@ -9,13 +9,21 @@ namespace DistCache.Membership;
 internal sealed class SeedDialer(ISeedSource seeds, ILogger logger)
 {
     private readonly ConcurrentDictionary<PeerAddress, FaultKind> _faults = new();
-    private readonly ConcurrentDictionary<PeerAddress, bool> _own = new();
+    /// <summary>
+    /// One dial in so many goes to an address that was this node itself: behind a balancer, or after the address was given to
+    /// somebody else, it may be another one the next time.
+    /// </summary>
+    private const int RecheckOwnEvery = 3;
 
-    /// <summary>The seeds that are not known to be this node itself.</summary>
+    private readonly ConcurrentDictionary<PeerAddress, bool> _own = new();
+    private int _dials;
+
+    /// <summary>The seeds that are not known to be this node itself, and now and then those too.</summary>
     public async ValueTask<SeedList> ResolveAsync(CancellationToken cancellationToken)
     {
         var list = await seeds.ResolveAsync(cancellationToken).ConfigureAwait(false);
-        return list with { Addresses = [.. list.Addresses.Where(address => !_own.ContainsKey(address))] };
+        var isRecheck = Interlocked.Increment(ref _dials) % RecheckOwnEvery == 0;
+        return isRecheck ? list : list with { Addresses = [.. list.Addresses.Where(address => !_own.ContainsKey(address))] };
     }
 
     /// <summary>What a reply says of whoever is at this address: true for nobody of this cluster, or this node itself.</summary>
@@ -28,6 +36,7 @@ internal sealed class SeedDialer(ISeedSource seeds, ILogger logger)
                 Log.SeedAnswers(logger, address);
             }
 
+            _own.TryRemove(address, out _);
             return false;
         }
 

@@ -104,6 +104,9 @@ internal enum WriteOutcome : byte
 
     /// <summary>An owner holds a higher version: the sender stamps the write again, above that.</summary>
     Older,
+
+    /// <summary>Fewer members are reachable than must be for a write; nothing was written. The counts in the reply are of members.</summary>
+    TooFewMembers,
 }
 
 internal sealed record WriteReply(WriteOutcome Outcome, ulong TableHash, int NeededCopies, int Copies) : PeerReply;

@@ -20,7 +20,16 @@ namespace DistCache.Replication;
 /// they are on their way.
 /// </summary>
 internal sealed class AntiEntropy(
-    Ownership ownership, MemoryTier memory, PeerCalls calls, Offer offer, TimeProvider time, Random random, ReplicationOptions options, ILogger logger)
+    
+    Ownership ownership,
+    MemoryTier memory,
+    PeerCalls calls,
+    Offer offer,
+    HybridClock clock,
+    TimeProvider time,
+    Random random,
+    ReplicationOptions options,
+    ILogger logger)
 {
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(30);
 
@@ -30,6 +39,7 @@ internal sealed class AntiEntropy(
     private static readonly TimeSpan BatchPause = TimeSpan.FromMilliseconds(300);
 
     private readonly Dictionary<NodeIdentity, Dictionary<Slot, ulong>> _agreedClocks = [];
+    private readonly TimeSpan _minimumAge = 2 * options.Timeout > MinimumAge ? 2 * options.Timeout : MinimumAge;
     private readonly CancellationTokenSource _stopping = new();
 
     public void Start() => _ = RunAsync();
@@ -72,14 +82,14 @@ internal sealed class AntiEntropy(
     private async Task RunAsync()
     {
         // Nodes that start together do not all compare at the same moment.
-        await Task.Delay(Interval * random.NextDouble(), time, CancellationToken.None).ConfigureAwait(false);
+        await Task.Delay(Interval / 4 * random.NextDouble(), time, CancellationToken.None).ConfigureAwait(false);
         using var timer = new PeriodicTimer(Interval, time);
         while (!_stopping.IsCancellationRequested)
         {
             try
             {
-                await CompareWithAllAsync(ownership.Current).ConfigureAwait(false);
                 await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
+                await CompareWithAllAsync(ownership.Current).ConfigureAwait(false);
             }
             catch (OperationCanceledException)
             {
@@ -117,7 +127,8 @@ internal sealed class AntiEntropy(
 
     private async ValueTask CompareAsync(Member owner, SlotSet slots, Routing routing)
     {
-        var upTo = (ulong)Math.Max(0, (time.GetUtcNow() - MinimumAge).ToUnixTimeMilliseconds()) << HybridClock.CounterBits;
+        // By the hybrid clock, as the versions are: a wall clock that is behind the cluster's would leave all of them out.
+        var upTo = clock.Current - Math.Min(clock.Current, (ulong)_minimumAge.TotalMilliseconds << HybridClock.CounterBits);
         var reply = await calls.SendAsync(owner, DigestsOf(memory, slots, routing), routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
         if (reply is not DigestReply { IsSameTable: true, Differing: { } differing }
             || !await RepairAsync(owner, differing, upTo, routing).ConfigureAwait(false))
@@ -149,7 +160,7 @@ internal sealed class AntiEntropy(
             var held = 0;
             await offer.MakeAsync(owner, batch.Entries, routing, held: _ => Interlocked.Increment(ref held), _stopping.Token).ConfigureAwait(false);
             Metrics.ComparedEntries.Add(batch.Entries.Count);
-            if (held == 0)
+            if (held < batch.Entries.Count)
             {
                 return false;
             }

@@ -22,8 +22,9 @@ internal sealed class CopyTally
 
     /// <param name="request">The write; its bytes are copied.</param>
     /// <param name="needed">So many copies are enough; this node's own is the first.</param>
+    /// <param name="startedAt">When the write began, as a timestamp.</param>
     /// <param name="standIns">Nodes that can hold a copy for an owner that does not answer, best first.</param>
-    public CopyTally(WriteRequest request, int needed, IEnumerable<Member> standIns)
+    public CopyTally(WriteRequest request, int needed, IEnumerable<Member> standIns, long startedAt)
     {
         var keyLength = request.Key.Length;
         _buffer = ArrayPool<byte>.Shared.Rent(keyLength + request.Value.Length);
@@ -35,6 +36,7 @@ internal sealed class CopyTally
             request.Remaining,
             request.Remove ? EntryFlags.Tombstone : EntryFlags.None,
             _buffer.AsMemory(keyLength, request.Value.Length));
+        StartedAt = startedAt;
         _needed = needed;
         if (needed <= 1)
         {
@@ -45,6 +47,8 @@ internal sealed class CopyTally
     }
 
     public EntryRecord Entry { get; }
+
+    public long StartedAt { get; }
 
     /// <summary>Ends when enough copies exist, or when nobody works on one any more.</summary>
     public Task Enough => _enough.Task;

@@ -94,17 +94,22 @@ internal sealed class FirstAnswer : IValueTaskSource<PeerReply?>
         }
 
         var isFirst = TryMove(Version, Answered);
-        if (error is not null)
+
+        // Called on the field each time: a delegate to a method of a struct would complete a copy of it.
+        switch (isFirst, error)
         {
-            (isFirst ? (Action<Exception>)_core.SetException : EnsureLate().SetException)(error);
-        }
-        else if (isFirst)
-        {
-            _core.SetResult(reply);
-        }
-        else
-        {
-            EnsureLate().SetResult(reply!);
+            case (true, null):
+                _core.SetResult(reply);
+                break;
+            case (true, _):
+                _core.SetException(error);
+                break;
+            case (false, null):
+                EnsureLate().SetResult(reply!);
+                break;
+            default:
+                EnsureLate().SetException(error);
+                break;
         }
     }
 

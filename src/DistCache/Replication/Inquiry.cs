@@ -21,11 +21,13 @@ internal sealed class Inquiry(
     Func<ReadRequest, ReadReply> askSelf,
     PeerCalls calls,
     TimeProvider time,
+    TimeSpan timeout,
     ReplicationOptions options)
 {
     /// <summary>How long an owner may be silent before the next one is asked too.</summary>
     public static readonly TimeSpan HedgeDelay = TimeSpan.FromMilliseconds(20);
 
+    private readonly long _startedAt = time.GetTimestamp();
     private readonly List<Task<PeerReply>> _asked = [];
     private ReadReply? _best;
     private int _answers;
@@ -70,13 +72,24 @@ internal sealed class Inquiry(
     }
 
     /// <summary>Whether this reply, as the first, settles the matter; it is not to be released then.</summary>
-    public static bool IsSettledBy(PeerReply reply, ReplicationOptions options) =>
-        options.ReadFrom != ReadFrom.Majority && reply is ReadReply { Standing: Standing.Primary, Outcome: not ReadOutcome.NotMine };
+    public static bool IsSettledBy(PeerReply reply, ulong tableHash, ReplicationOptions options) =>
+        options.ReadFrom != ReadFrom.Majority && reply is ReadReply { Standing: Standing.Primary } read && Counts(read, tableHash);
+
+    /// <summary>A hit counts whatever table its sender works by; "nothing there" only under the asker's own.</summary>
+    private static bool Counts(ReadReply reply, ulong tableHash) =>
+        reply.Outcome is ReadOutcome.Hit or ReadOutcome.Tombstone || (reply.Outcome == ReadOutcome.Miss && reply.TableHash == tableHash);
 
     private int AnswersWanted => options.ReadFrom == ReadFrom.Majority ? (routing.Table.Owners(slot).Length / 2) + 1 : 1;
 
     /// <summary>An owner that is silent for so long gets no more of the time that is left for the others.</summary>
-    private TimeSpan Patience => options.Timeout / 2;
+    private TimeSpan Patience
+    {
+        get
+        {
+            var left = timeout - time.GetElapsedTime(_startedAt);
+            return left < options.Timeout / 2 ? left : options.Timeout / 2;
+        }
+    }
 
     private List<Member> InOrderOfAsking(Member? except)
     {
@@ -149,7 +162,7 @@ internal sealed class Inquiry(
     {
         _ when _best is null or { Standing: Standing.Holder or Standing.Importing } => false,
         ReadFrom.Majority => _answers >= AnswersWanted,
-        _ when _best.Standing == Standing.Primary => true,
+        _ when _best.Standing == Standing.Primary => Counts(_best, routing.Table.Hash),
         ReadFrom.Nearest => _best.Outcome != ReadOutcome.Miss,
         _ => _best.Outcome != ReadOutcome.Miss && AcknowledgedWritesReachAllOwners,
     };

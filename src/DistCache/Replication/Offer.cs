@@ -14,6 +14,8 @@ internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider tim
 {
     private const int FirstRentBytes = 4_096;
 
+    private const int ConcurrentSends = 16;
+
     /// <summary>Says what this node, as an owner, lacks of what another one holds.</summary>
     public CompareReply Handle(CompareRequest request, Routing routing)
     {
@@ -51,16 +53,25 @@ internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider tim
         }
 
         var lacking = answer.Lacking.ToHashSet();
-        await Task.WhenAll(entries.Select(async (entry, position) =>
+        foreach (var position in Enumerable.Range(0, entries.Count).Where(position => !lacking.Contains(position)))
         {
-            if (!lacking.Contains(position) || await SendAsync(owner, entry, routing, cancellationToken).ConfigureAwait(false))
+            held(position);
+        }
+
+        // A few at a time: each takes its value's size of memory until it is sent.
+        foreach (var few in lacking.Where(position => position >= 0 && position < entries.Count).Chunk(ConcurrentSends))
+        {
+            await Task.WhenAll(few.Select(async position =>
             {
-                held(position);
-            }
-        })).ConfigureAwait(false);
+                if (await SendAsync(owner, entries[position], routing, cancellationToken).ConfigureAwait(false))
+                {
+                    held(position);
+                }
+            })).ConfigureAwait(false);
+        }
     }
 
-    /// <summary>True if the owner has it now; false also if it is not held here under that version any more.</summary>
+    /// <summary>True if the owner has it now, or it is not held here under that version any more: then it is no longer ours to offer.</summary>
     private async ValueTask<bool> SendAsync(Member owner, HeldVersion entry, Routing routing, CancellationToken cancellationToken)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(FirstRentBytes);
@@ -76,7 +87,7 @@ internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider tim
 
             if (outcome == LookupOutcome.Miss || info.Version != entry.Version)
             {
-                return false;
+                return true;
             }
 
             var remaining = info.ToRemaining(time.GetUtcNow().ToUnixTimeMilliseconds());

@@ -74,14 +74,13 @@ internal sealed class Ownership(MembershipView view, int replicaCount, ILogger l
     /// <summary>Outside the lock; two announcements may overlap, so subscribers take <see cref="Current"/>.</summary>
     private void Announce(Routing old, Routing routing)
     {
-        RoutingChanged?.Invoke();
-        if (ReferenceEquals(old.Import, routing.Import))
+        if (!ReferenceEquals(old.Import, routing.Import))
         {
-            return;
+            Log.TableChanged(logger, routing.Table.Nodes.Length, routing.Table.Hash, routing.Import.PendingSlots().Count);
+            ImportBegins?.Invoke(routing);
         }
 
-        Log.TableChanged(logger, routing.Table.Nodes.Length, routing.Table.Hash, routing.Import.PendingSlots().Count);
-        ImportBegins?.Invoke(routing);
+        RoutingChanged?.Invoke();
     }
 
     public static bool MayHold(Member member) => member.State is MemberState.Alive or MemberState.Suspect or MemberState.Leaving;

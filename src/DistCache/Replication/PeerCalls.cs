@@ -14,10 +14,17 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
     /// <summary>How long a member is passed over after it failed to answer, before one request tries it again.</summary>
     public static readonly TimeSpan BreakerOpenTime = TimeSpan.FromMilliseconds(500);
 
+    /// <summary>While tables differ every answer says so; one exchange in this time is enough.</summary>
+    private static readonly TimeSpan ExchangeInterval = TimeSpan.FromMilliseconds(200);
+
+    private static readonly TimeSpan SmallestTellingTimeout = TimeSpan.FromMilliseconds(5);
+
     private static readonly PeerFault Stopped = new(FaultKind.Unreachable, "This node has stopped.");
 
     private readonly ConcurrentDictionary<NodeIdentity, long> _failedAt = new();
+    private readonly ConcurrentDictionary<NodeIdentity, long> _exchangedAt = new();
     private readonly ConcurrentDictionary<NodeIdentity, byte> _greeted = new();
+    private int _failing;
 
     /// <summary>A member answered on a data lane.</summary>
     public event Action<NodeName>? Heard;
@@ -37,29 +44,28 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
         }
 
         var reply = await SendAsync(to.Address, request, timeout, cancellationToken).ConfigureAwait(false);
-        if (reply is PeerFault { Kind: FaultKind.Unreachable or FaultKind.NotListening or FaultKind.TimedOut })
+        if (reply is PeerFault fault)
         {
-            _failedAt[to.Record.Identity] = time.GetTimestamp();
+            if (Opens(fault.Kind, request.Lane, timeout))
+            {
+                Open(to.Record.Identity);
+            }
+
             return reply;
         }
 
-        if (!_failedAt.IsEmpty)
-        {
-            _failedAt.TryRemove(to.Record.Identity, out _);
-        }
-
-        if (reply is not PeerFault)
-        {
-            Heard?.Invoke(to.Name);
-        }
-
+        Close(to.Record.Identity);
+        Heard?.Invoke(to.Name);
         if (TableHashOf(reply) is { } hash && hash != routing.Table.Hash)
         {
             // A refusal for that reason is worth waiting for the cure; an answer is not held up by it.
-            var exchange = Exchange(to.Address, cancellationToken);
             if (IsNotMine(reply))
             {
-                await exchange.ConfigureAwait(false);
+                await Exchange(to.Address, cancellationToken).ConfigureAwait(false);
+            }
+            else if (IsExchangeDue(to.Record.Identity))
+            {
+                _ = Exchange(to.Address, CancellationToken.None).AsTask();
             }
         }
 
@@ -97,7 +103,47 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
     }
 
     private bool IsOpen(NodeIdentity identity) =>
-        !_failedAt.IsEmpty && _failedAt.TryGetValue(identity, out var failedAt) && time.GetElapsedTime(failedAt) < BreakerOpenTime;
+        Volatile.Read(ref _failing) > 0 && _failedAt.TryGetValue(identity, out var failedAt) && time.GetElapsedTime(failedAt) < BreakerOpenTime;
+
+    /// <summary>
+    /// A large value that is slow on the bulk lane says nothing about small reads, and a caller that had hardly any time left nothing about
+    /// the member. Somebody else at its address is as good as nobody.
+    /// </summary>
+    private static bool Opens(FaultKind kind, Lane lane, TimeSpan timeout) => kind switch
+    {
+        FaultKind.Unreachable or FaultKind.NotListening or FaultKind.Refused or FaultKind.Self => true,
+        FaultKind.TimedOut => lane == Lane.Data && timeout >= SmallestTellingTimeout,
+        _ => false,
+    };
+
+    private void Open(NodeIdentity identity)
+    {
+        var now = time.GetTimestamp();
+        if (_failedAt.TryAdd(identity, now))
+        {
+            Interlocked.Increment(ref _failing);
+        }
+        else
+        {
+            _failedAt[identity] = now;
+        }
+    }
+
+    private void Close(NodeIdentity identity)
+    {
+        // The counter spares the dictionary's locks in the usual case.
+        if (Volatile.Read(ref _failing) > 0 && _failedAt.TryRemove(identity, out _))
+        {
+            Interlocked.Decrement(ref _failing);
+        }
+    }
+
+    private bool IsExchangeDue(NodeIdentity identity)
+    {
+        var now = time.GetTimestamp();
+        var last = _exchangedAt.GetOrAdd(identity, now - (long)(2 * ExchangeInterval.TotalSeconds * time.TimestampFrequency));
+        return time.GetElapsedTime(last, now) >= ExchangeInterval && _exchangedAt.TryUpdate(identity, now, last);
+    }
 
     private static ulong? TableHashOf(PeerReply reply) => reply switch
     {

@@ -7,10 +7,12 @@ namespace DistCache.Replication;
 /// </summary>
 internal sealed class Pulse(Ownership ownership, TimeProvider time, TimeSpan tolerance)
 {
+    /// <summary>Shorter than this, a hiccup of the thread pool would be taken for a standstill.</summary>
+    public static readonly TimeSpan SmallestTolerance = TimeSpan.FromMilliseconds(200);
+
     /// <summary>Beats in a time of tolerance: a busy thread pool is not yet a standstill.</summary>
     private const int BeatsPerTolerance = 4;
 
-    private readonly Lock _lock = new();
     private ITimer? _timer;
     private long _lastBeat;
 
@@ -30,15 +32,12 @@ internal sealed class Pulse(Ownership ownership, TimeProvider time, TimeSpan tol
 
     private void Beat()
     {
-        lock (_lock)
+        // Doubt first: between the two, a reader sees lateness or doubt. Two beats at once doubt twice, which costs and harms nothing.
+        if (IsLate)
         {
-            // Doubt first: between the two, a reader sees lateness or doubt.
-            if (IsLate)
-            {
-                ownership.Doubt();
-            }
-
-            Volatile.Write(ref _lastBeat, time.GetTimestamp());
+            ownership.Doubt();
         }
+
+        Volatile.Write(ref _lastBeat, time.GetTimestamp());
     }
 }

@@ -57,9 +57,16 @@ internal sealed class ReadPath(
     public async ValueTask<ReadReply?> ReadAsync(ReadOnlyMemory<byte> key, bool renew, bool withValue, CancellationToken cancellationToken)
     {
         var slot = Slot.Of(key.Span);
+        var startedAt = time.GetTimestamp();
         for (var retry = 0; ; retry++)
         {
             cancellationToken.ThrowIfCancellationRequested();
+            var left = options.Timeout - time.GetElapsedTime(startedAt);
+            if (left <= TimeSpan.Zero)
+            {
+                return null;
+            }
+
             var routing = ownership.Current;
             var request = new ReadRequest(key, routing.Table.Hash, renew, withValue, AsHolder: false);
             var first = options.ReadFrom == ReadFrom.Majority ? null : FindRemotePrimary(routing, slot);
@@ -69,8 +76,8 @@ internal sealed class ReadPath(
                 // The way of nearly every remote read: one question, one answer that counts.
                 var asked = FirstAnswer.Rent();
                 _hedges.Watch(asked);
-                var reply = await asked.Follow(calls.SendAsync(first, request, routing, options.Timeout / 2, cancellationToken)).ConfigureAwait(false);
-                if (reply is not null && Inquiry.IsSettledBy(reply, options))
+                var reply = await asked.Follow(calls.SendAsync(first, request, routing, left < options.Timeout / 2 ? left : options.Timeout / 2, cancellationToken)).ConfigureAwait(false);
+                if (reply is not null && Inquiry.IsSettledBy(reply, routing.Table.Hash, options))
                 {
                     return (ReadReply)reply;
                 }
@@ -78,7 +85,7 @@ internal sealed class ReadPath(
                 firstReply = reply is null ? asked.Late : Task.FromResult(reply);
             }
 
-            var inquiry = new Inquiry(routing, slot, request, Handle, calls, time, options);
+            var inquiry = new Inquiry(routing, slot, request, Handle, calls, time, options.Timeout - time.GetElapsedTime(startedAt), options);
             var best = await inquiry.RunAsync(first, firstReply, cancellationToken).ConfigureAwait(false);
             if (best is not null || !inquiry.WasDisowned || retry == MaximumRetries)
             {

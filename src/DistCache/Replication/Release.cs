@@ -97,7 +97,8 @@ internal sealed class Release(Ownership ownership, MemoryTier memory, Offer offe
         var released = 0;
         for (var i = 0; i < entries.Count; i++)
         {
-            var isSafe = confirmations[i] == OwnersOf(entries[i], routing).Length;
+            // Under another table this node may own it by now.
+            var isSafe = confirmations[i] == OwnersOf(entries[i], routing).Length && ReferenceEquals(ownership.Current.Table, routing.Table);
             released += isSafe && memory.Forget(entries[i].Key.Span, entries[i].Version) ? 1 : 0;
         }
 

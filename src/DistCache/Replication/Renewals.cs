@@ -59,7 +59,7 @@ internal sealed class Renewals(Ownership ownership, MemoryTier memory, PeerCalls
     {
         foreach (var renewal in request.Renewals)
         {
-            memory.Renew(renewal.Key.Span, renewal.Version, Now - renewal.Idle);
+            memory.Renew(renewal.Key.Span, renewal.Version, Now - Math.Max(0, renewal.Idle));
         }
 
         return DoneReply.Instance;

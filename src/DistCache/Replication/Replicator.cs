@@ -10,11 +10,13 @@ namespace DistCache.Replication;
 internal sealed class Replicator
 {
     private readonly TimeSpan _greetTimeout;
+    private volatile bool _isOpen;
     private readonly Pulse _pulse;
     private readonly Renewals _renewals;
     private readonly Takeover _takeover;
     private readonly Transfer _transfer;
     private readonly Offer _offer;
+    private readonly Debts _debts;
     private readonly Release _release;
     private readonly AntiEntropy _antiEntropy;
 
@@ -32,14 +34,15 @@ internal sealed class Replicator
         Calls = new PeerCalls(transport, time);
         _greetTimeout = 2 * options.Timeout;
         _renewals = new Renewals(Ownership, memory, Calls, time, options);
-        _pulse = new Pulse(Ownership, time, options.Timeout);
+        _pulse = new Pulse(Ownership, time, options.Timeout > Pulse.SmallestTolerance ? options.Timeout : Pulse.SmallestTolerance);
         Reads = new ReadPath(Ownership, memory, Calls, _renewals, _pulse, time, options);
-        Writes = new WritePath(Ownership, memory, Calls, clock, time, options);
-        _transfer = new Transfer(memory, Writes, Calls, time, options);
-        _takeover = new Takeover(Ownership, memory, Calls, _transfer, time, options, logger);
         _offer = new Offer(memory, Calls, time, options);
+        _debts = new Debts(Ownership, Calls, _offer, time, logger);
+        Writes = new WritePath(Ownership, memory, Calls, _debts, clock, time, options);
+        _transfer = new Transfer(memory, Writes, Calls, clock, time, options);
+        _takeover = new Takeover(Ownership, memory, Calls, _transfer, time, options, logger);
         _release = new Release(Ownership, memory, _offer, time, logger);
-        _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, time, random, options, logger);
+        _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, clock, time, random, options, logger);
     }
 
     public Ownership Ownership { get; }
@@ -58,6 +61,7 @@ internal sealed class Replicator
         Ownership.RoutingChanged += Greet;
         _pulse.Start();
         _takeover.Start();
+        _debts.Start();
         _release.Start();
         _antiEntropy.Start();
     }
@@ -67,13 +71,23 @@ internal sealed class Replicator
         Ownership.RoutingChanged -= Greet;
         _pulse.Stop();
         _takeover.Stop();
+        _debts.Stop();
         _release.Stop();
         _antiEntropy.Stop();
     }
 
+    /// <summary>
+    /// From now on this node answers for what it owns. Before it has joined it believes that it owns everything, and would tell
+    /// others who remember its past that nothing is there.
+    /// </summary>
+    public void Open() => _isOpen = true;
+
     /// <summary>Answers a request about entries; null for one that is about something else.</summary>
     public ValueTask<PeerReply>? Handle(PeerRequest request) => request switch
     {
+        ReadRequest { AsHolder: false } when !_isOpen =>
+            new(new ReadReply(ReadOutcome.NotMine, Standing.Holder, Ownership.Current.Table.Hash, default, default, default)),
+        WriteRequest when !_isOpen => new(new WriteReply(WriteOutcome.NotMine, Ownership.Current.Table.Hash, 0, 0)),
         ReadRequest read => new(Reads.Handle(read)),
         WriteRequest write => Writes.HandleAsync(write),
         ReplicateRequest replicate => new(Writes.Handle(replicate)),

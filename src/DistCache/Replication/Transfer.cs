@@ -9,7 +9,7 @@ namespace DistCache.Replication;
 /// Moves the entries of some slots from a holder to an owner, a batch at a time: the owner asks, the holder keeps no state. An entry
 /// that came or changed meanwhile is decided by its version, so that a batch that comes twice changes nothing.
 /// </summary>
-internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls calls, TimeProvider time, ReplicationOptions options)
+internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls calls, HybridClock clock, TimeProvider time, ReplicationOptions options)
 {
     /// <summary>One batch; small beside what the bulk lane carries in the time a small read takes on its own lane.</summary>
     private const int BatchBytes = 256 << 10;
@@ -38,7 +38,14 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
 
             foreach (var entry in batch.Entries)
             {
-                writes.Apply(entry, out _);
+                if (clock.TryMerge(entry.Version.Clock))
+                {
+                    writes.Apply(entry, out _);
+                }
+                else
+                {
+                    Metrics.RefusedReplicas.Add(1, Metrics.Reason("future_version"));
+                }
             }
 
             Metrics.TransferredEntries.Add(batch.Entries.Count);

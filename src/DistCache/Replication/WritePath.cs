@@ -15,12 +15,13 @@ namespace DistCache.Replication;
 /// <item>That one applies it, and sends it to all other owners at once.</item>
 /// <item>An owner that is silent for half of the timeout is stood in for by the next node on the ring; one that is known not to answer, at once.</item>
 /// <item>It is acknowledged when enough copies exist, never more than members are reachable.</item>
+/// <item>An owner that did not take its copy is owed it: see <see cref="Debts"/>.</item>
 /// <item>Where an owner held a higher version, whoever writes, and still waits, stamps the write again above that.</item>
 /// </list>
 /// No lock is held across a call; no replica waits for another.
 /// </summary>
 internal sealed class WritePath(
-    Ownership ownership, MemoryTier memory, PeerCalls calls, HybridClock clock, TimeProvider time, ReplicationOptions options)
+    Ownership ownership, MemoryTier memory, PeerCalls calls, Debts debts, HybridClock clock, TimeProvider time, ReplicationOptions options)
 {
     /// <summary>How often a write starts again because the node it asked works by another table.</summary>
     private const int MaximumRetries = 2;
@@ -158,7 +159,7 @@ internal sealed class WritePath(
     {
         if (options.MinimumMembers > 1 && ReachableMembers(routing) is var reachable && reachable < options.MinimumMembers)
         {
-            return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, options.MinimumMembers, reachable);
+            return new WriteReply(WriteOutcome.TooFewMembers, routing.Table.Hash, options.MinimumMembers, reachable);
         }
 
         if (!clock.TryMerge(request.Version.Clock))
@@ -167,13 +168,14 @@ internal sealed class WritePath(
             return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, 1, 0);
         }
 
-        var tally = new CopyTally(request, Needed(routing, request.Ack), StandIns(routing, slot));
+        var tally = new CopyTally(request, Needed(routing, request.Ack), StandIns(routing, slot), time.GetTimestamp());
         try
         {
             var applied = Apply(tally.Entry, out var held);
             if (applied != ApplyOutcome.Applied)
             {
                 clock.TryMerge(held.Clock);
+                tally.Close();
                 return new WriteReply(applied == ApplyOutcome.Older ? WriteOutcome.Older : WriteOutcome.TooLarge, routing.Table.Hash, 0, 0);
             }
 
@@ -256,7 +258,7 @@ internal sealed class WritePath(
         tally.Open();
         try
         {
-            while (tally.TryTakeStandIn(out var standIn) && !await TryCopyAsync(standIn, isStandIn: true, routing, tally).ConfigureAwait(false))
+            while (TimeLeft(tally) > TimeSpan.Zero && tally.TryTakeStandIn(out var standIn) && !await TryCopyAsync(standIn, isStandIn: true, routing, tally).ConfigureAwait(false))
             {
             }
         }
@@ -286,7 +288,9 @@ internal sealed class WritePath(
     private async ValueTask<bool> TryCopyAsync(Member to, bool isStandIn, Routing routing, CopyTally tally)
     {
         var request = new ReplicateRequest(tally.Entry, routing.Table.Hash, isStandIn);
-        var reply = await calls.SendAsync(to, request, routing, options.Timeout / 2, CancellationToken.None).ConfigureAwait(false);
+        var left = TimeLeft(tally);
+        var patience = left < options.Timeout / 2 ? left : options.Timeout / 2;
+        var reply = await calls.SendAsync(to, request, routing, patience, CancellationToken.None).ConfigureAwait(false);
         switch (reply)
         {
             case ReplicateReply { Outcome: ReplicateOutcome.Applied }:
@@ -299,7 +303,15 @@ internal sealed class WritePath(
                 // It does not own the slot by its own table: it can still hold the copy, and takeover finds it there.
                 return await TryCopyAsync(to, isStandIn: true, routing, tally).ConfigureAwait(false);
             default:
+                if (!isStandIn)
+                {
+                    debts.Owe(to, new HeldVersion(tally.Entry.Key.ToArray(), tally.Entry.Version));
+                }
+
                 return false;
         }
     }
+
+    /// <summary>Of the timeout of the write.</summary>
+    private TimeSpan TimeLeft(CopyTally tally) => options.Timeout - time.GetElapsedTime(tally.StartedAt);
 }

@@ -128,7 +128,7 @@ internal static class DataCodec
     {
         var extra = head.FieldsAfter(4);
         var reply = new WriteReply(
-            (WriteOutcome)reader.ReadUpTo((ulong)WriteOutcome.Older), reader.ReadUInt64(), reader.ReadInt32(), reader.ReadInt32());
+            (WriteOutcome)reader.ReadUpTo((ulong)WriteOutcome.TooFewMembers), reader.ReadUInt64(), reader.ReadInt32(), reader.ReadInt32());
         reader.Finish(extra);
         return reply;
     }

@@ -43,6 +43,7 @@ internal static class LaneGreeting
         await WriteAsync(http, (in MessagePackWriter writer) => ControlCodec.Write(writer, own), cancellationToken).ConfigureAwait(false);
         if (context.Settings.Secret is not { } secret)
         {
+            context.MergeClock(dialler.Clock);
             return dialler;
         }
 
@@ -52,6 +53,8 @@ internal static class LaneGreeting
             throw new RefusalException(GrpcStatus.Unauthenticated, "secret", "The shared secret is another one (Cluster.SharedSecret).");
         }
 
+        // Not before the proof: a stranger must not move this node's clock.
+        context.MergeClock(dialler.Clock);
         await WriteAsync(
             http,
             (in MessagePackWriter writer) => ControlCodec.WriteProof(writer, context.Clock.Current, Proof.ByListener(secret, dialler, own)),

@@ -37,7 +37,6 @@ internal sealed class WireContext(
                 $"The cluster \"{hello.Cluster}\", where this node belongs to \"{Settings.Cluster}\" (Cluster.Name).");
         }
 
-        MergeClock(hello.Clock);
         if (hello.HasSecret != Settings.Secret is not null)
         {
             throw new RefusalException(

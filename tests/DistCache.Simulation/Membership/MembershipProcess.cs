@@ -26,6 +26,9 @@ internal sealed class MembershipProcess : IProcess
     /// <summary>It found others, or gave up looking.</summary>
     public bool HasJoined { get; private set; }
 
+    /// <summary>Called once, when it has.</summary>
+    public Action? Joined { get; set; }
+
     public MembershipView View => Loop.View;
 
     public IEnumerable<string> Live => View.Members.Where(member => member.State is MemberState.Alive).Select(member => member.Name.ToString());
@@ -37,6 +40,7 @@ internal sealed class MembershipProcess : IProcess
         await Loop.JoinAsync(CancellationToken.None);
         _node.Simulation.CheckThread();
         HasJoined = true;
+        Joined?.Invoke();
     }
 
     public async Task StopAsync()

@@ -44,6 +44,7 @@ internal sealed class CacheProcess : IProcess
     public void Start()
     {
         Replicator.Start();
+        Membership.Joined = Replicator.Open;
         Membership.Start();
     }
 

@@ -116,6 +116,7 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
         Clock = new HybridClock(cluster.Time);
         Replicator = new Replicator(ViewOf([this], _ => MemberState.Alive), Memory, this, Clock, cluster.Time, new Random((int)identity.Incarnation), cluster.Options, NullLogger.Instance);
         Replicator.Start();
+        Replicator.Open();
     }
 
     event Action<PeerAddress>? IPeerTransport.Broken

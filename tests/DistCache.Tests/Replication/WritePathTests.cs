@@ -81,13 +81,13 @@ public sealed class WritePathTests
     }
 
     [Test]
-    public async Task Set_BelowMinimumMembers_IsUnavailableWithBothNumbers()
+    public async Task Set_BelowMinimumMembers_IsRefusedWithBothNumbers()
     {
         using var cluster = new InMemoryCluster(new ReplicationOptions { MinimumMembers = 3 }, "a", "b");
         var reply = await cluster.Nodes[0].SetAsync(InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]), [1]);
         Assert.Multiple(() =>
         {
-            Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Unavailable));
+            Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.TooFewMembers));
             Assert.That(reply.NeededCopies, Is.EqualTo(3));
             Assert.That(reply.Copies, Is.EqualTo(2));
         });

@@ -1,0 +1,90 @@
+using System.Collections.Concurrent;
+using DistCache.Diagnostics;
+using DistCache.Peers;
+using Microsoft.Extensions.Logging;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// The copies that owners did not take because they could not be reached for a moment, too short for anybody to suspect them. They are
+/// offered as soon as the owner answers again; without that it would go on serving what it had until the next comparison. Many debts, or
+/// an owner that stays away, are left to <see cref="AntiEntropy"/> and <see cref="Takeover"/>.
+/// </summary>
+internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, TimeProvider time, ILogger logger)
+{
+    public static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>To each owner; what is beyond is found by comparison.</summary>
+    private const int MaximumOwed = 10_000;
+
+    private const int BatchSize = 1_000;
+
+    private readonly ConcurrentDictionary<NodeIdentity, ConcurrentQueue<HeldVersion>> _owed = new();
+    private readonly CancellationTokenSource _stopping = new();
+
+    public void Start() => _ = RunAsync();
+
+    public void Stop() => _stopping.Cancel();
+
+    public void Owe(Membership.Member owner, HeldVersion entry)
+    {
+        var queue = _owed.GetOrAdd(owner.Record.Identity, static _ => new ConcurrentQueue<HeldVersion>());
+        if (queue.Count < MaximumOwed)
+        {
+            queue.Enqueue(entry);
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        using var timer = new PeriodicTimer(Interval, time);
+        while (!_stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
+                foreach (var (identity, queue) in _owed)
+                {
+                    await PayAsync(identity, queue, ownership.Current).ConfigureAwait(false);
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                // The node stops.
+            }
+            catch (Exception exception)
+            {
+                Log.BackgroundFailed(logger, nameof(Debts), exception);
+            }
+        }
+    }
+
+    private async ValueTask PayAsync(NodeIdentity identity, ConcurrentQueue<HeldVersion> queue, Routing routing)
+    {
+        var owner = routing.LiveMembers.FirstOrDefault(member => member.Record.Identity == identity);
+        if (owner is null || !routing.Knows(identity))
+        {
+            // Dead, or an owner no more: whoever owns its slots now asks for everything.
+            _owed.TryRemove(identity, out _);
+            return;
+        }
+
+        while (!queue.IsEmpty && calls.IsUsable(owner))
+        {
+            List<HeldVersion> batch = [];
+            while (batch.Count < BatchSize && queue.TryDequeue(out var entry))
+            {
+                batch.Add(entry);
+            }
+
+            var isHeld = new bool[batch.Count];
+            await offer.MakeAsync(owner, batch, routing, held: position => isHeld[position] = true, _stopping.Token).ConfigureAwait(false);
+            var left = batch.Where((_, position) => !isHeld[position]).ToList();
+            left.ForEach(queue.Enqueue);
+            if (left.Count > 0)
+            {
+                return;
+            }
+        }
+    }
+}
