@@ -89,4 +89,14 @@ public sealed class PassiveProviderTests
         using var process = Process.GetCurrentProcess();
         return process.Threads.Count;
     }
+
+    [Test]
+    public void Set_OnALoneNode_WithTwoMinimumMembers_IsRefusedWithBothNumbers()
+    {
+        using var services = new ServiceCollection().AddDistCache(options => options.Replication.MinimumMembers = 2).Services.BuildServiceProvider();
+        var cache = services.GetRequiredService<IDistributedCache>();
+        Assert.That(
+            () => cache.Set("key", [1], new DistributedCacheEntryOptions()),
+            Throws.InstanceOf<DistCacheUnavailableException>().With.Message.Contains("1 members are reachable, 2 must be (Replication.MinimumMembers)"));
+    }
 }

@@ -107,4 +107,37 @@ public sealed class AntiEntropyTests
 
     private static void Apply(InMemoryNode node, byte[] key, ulong clock, byte value) => node.Replicator.Writes.Apply(
         new EntryRecord(key, new EntryVersion(clock, 1), RemainingTime.Unlimited, EntryFlags.None, new[] { value }), out _);
+
+    [Test]
+    public void WhereOneEntryOfABatchDidNotArrive_ItIsOfferedAgain()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (arrives, fails) = (Encoding.UTF8.GetBytes("key1"), Encoding.UTF8.GetBytes("key2"));
+        Apply(cluster.Nodes[0], arrives, Old(cluster), 1);
+        Apply(cluster.Nodes[0], fails, Old(cluster), 1);
+        cluster.Fault = (_, _, request) => request is ReplicateRequest copy && copy.Entry.Key.Span.SequenceEqual(fails) ? PeerFault.TimedOut : null;
+        cluster.Time.Advance(TwoRounds);
+        cluster.Fault = static (_, _, _) => null;
+        cluster.Time.Advance(TwoRounds);
+        Assert.That(cluster.Nodes[1].Held(arrives), Is.Not.Null, "the other one");
+        Assert.That(cluster.Nodes[1].Held(fails), Is.Not.Null);
+    }
+
+    [Test]
+    public void WhereOneNodesClockIsAnHourAhead_ItStillRepairs()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = Encoding.UTF8.GetBytes("key");
+        var ahead = (ulong)cluster.Time.GetUtcNow().AddHours(1).ToUnixTimeMilliseconds() << HybridClock.CounterBits;
+        Assert.That(cluster.Nodes.Select(node => node.Clock.TryMerge(ahead)), Is.All.True);
+        Apply(cluster.Nodes[0], key, ahead, 1);
+        foreach (var node in cluster.Nodes)
+        {
+            // The fast node goes on, and everybody hears of its clock.
+            node.Clock.TryMerge(ahead + (10_000UL << HybridClock.CounterBits));
+        }
+
+        cluster.Time.Advance(TwoRounds);
+        Assert.That(cluster.Nodes[1].Held(key), Is.Not.Null);
+    }
 }

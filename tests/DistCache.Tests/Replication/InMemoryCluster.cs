@@ -44,9 +44,9 @@ internal sealed class InMemoryCluster : IDisposable
     public InMemoryNode this[NodeName name] => Nodes.First(node => node.Identity.Name == name);
 
     /// <summary>Starts another node, or another life of a node, empty; nobody knows it until <see cref="Settle"/>.</summary>
-    public InMemoryNode Add(string name, long incarnation)
+    public InMemoryNode Add(string name, long incarnation, bool isOpen = true)
     {
-        var node = new InMemoryNode(this, new NodeIdentity(NodeName.Parse(name), incarnation));
+        var node = new InMemoryNode(this, new NodeIdentity(NodeName.Parse(name), incarnation), isOpen);
         _byAddress[node.Address] = node;
         return node;
     }
@@ -108,7 +108,7 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
 {
     private readonly InMemoryCluster _cluster;
 
-    public InMemoryNode(InMemoryCluster cluster, NodeIdentity identity)
+    public InMemoryNode(InMemoryCluster cluster, NodeIdentity identity, bool isOpen)
     {
         _cluster = cluster;
         Identity = identity;
@@ -116,7 +116,10 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
         Clock = new HybridClock(cluster.Time);
         Replicator = new Replicator(ViewOf([this], _ => MemberState.Alive), Memory, this, Clock, cluster.Time, new Random((int)identity.Incarnation), cluster.Options, NullLogger.Instance);
         Replicator.Start();
-        Replicator.Open();
+        if (isOpen)
+        {
+            Replicator.Open();
+        }
     }
 
     event Action<PeerAddress>? IPeerTransport.Broken

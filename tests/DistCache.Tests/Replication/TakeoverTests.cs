@@ -229,4 +229,36 @@ public sealed class TakeoverTests
             Assert.That(cluster.OwnersOf(key).Select(node => node.Held(key)), Is.All.EqualTo(expected), $"key {i}");
         }
     }
+
+    [Test]
+    public async Task AHandlerOfViewChangedThatThrows_DoesNotKeepTheTakeoverFromBeginning()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var seen = new TaskCompletionSource<ClusterView>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var observed = new DistCacheCluster(cluster.Nodes[0].Replicator.Ownership, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
+        observed.ViewChanged += (_, view) =>
+        {
+            seen.TrySetResult(view);
+            throw new InvalidOperationException("the application's");
+        };
+        cluster.Nodes.Add(cluster.Add("c", 5_000));
+        cluster.Settle();
+        await ConvergeAsync(cluster);
+        Assert.That((await seen.Task.WaitAsync(TimeSpan.FromSeconds(10))).Members, Has.Length.EqualTo(3));
+    }
+
+    [Test]
+    public async Task ANodeThatRestartedAndHasNotJoined_DoesNotAnswerForOthersAsPrimary()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[1]);
+        await cluster.Nodes[0].SetAsync(key, [1]);
+        var hash = cluster.Nodes[0].Replicator.Ownership.Current.Table.Hash;
+        var reborn = cluster.Add("b", 5_000, isOpen: false);
+        var request = new ReadRequest(key, hash, Renew: true, WithValue: true, AsHolder: false);
+        Assert.That(((ReadReply)await reborn.Replicator.Handle(request)!.Value).Outcome, Is.EqualTo(ReadOutcome.NotMine));
+        reborn.Replicator.Open();
+        var reply = await reborn.Replicator.Handle(request)!.Value;
+        Assert.That(DistCache.Replication.Inquiry.IsSettledBy(reply, hash, cluster.Options), Is.False, "a miss under another table");
+    }
 }

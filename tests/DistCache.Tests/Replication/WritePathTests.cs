@@ -160,4 +160,33 @@ public sealed class WritePathTests
             Assert.That(stranger.Replicator.Writes.Handle(new ReplicateRequest(entry, 0, StandIn: true)).Outcome, Is.EqualTo(ReplicateOutcome.Applied));
         });
     }
+
+    [Test]
+    public async Task Set_AcknowledgedPastAPrimaryThatWasCutOffForAMoment_IsReadAfterwards()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        await cluster.Nodes[0].SetAsync(key, [1]);
+        cluster.Fault = static (_, _, _) => Refused;
+        var reply = await cluster.Nodes[1].SetAsync(key, [2]);
+        cluster.Fault = static (_, _, _) => null;
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        Assert.That(await cluster.Nodes[1].GetAsync(key), Is.EqualTo(new byte[] { 2 }), "it was offered what it missed");
+    }
+
+    [Test]
+    public async Task Set_WhereOwnersAndStandInsAreSilent_EndsWithinTheTimeout()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c", "d", "e", "f", "g", "h");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        cluster.Fault = (_, _, request) =>
+        {
+            cluster.Time.Jump(request is ReplicateRequest ? cluster.Options.Timeout / 2 : TimeSpan.Zero);
+            return PeerFault.TimedOut;
+        };
+        var started = cluster.Time.GetTimestamp();
+        await cluster.Nodes[0].SetAsync(key, [1]);
+        Assert.That(cluster.Time.GetElapsedTime(started), Is.LessThanOrEqualTo(cluster.Options.Timeout));
+    }
 }

@@ -1,0 +1,53 @@
+using DistCache.Peers;
+
+namespace DistCache.Tests.Replication;
+
+public sealed class PeerCallsTests
+{
+    [TestCase("Refused")]
+    [TestCase("Self")]
+    [TestCase("Unreachable")]
+    [TestCase("TimedOut")]
+    public async Task Fault_OfAMember_OpensItsBreakerAndIsNoSignOfLife(string kind)
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var heard = 0;
+        var calls = cluster.Nodes[0].Replicator.Calls;
+        calls.Heard += _ => heard++;
+        cluster.Fault = (_, _, _) => new PeerFault(Enum.Parse<FaultKind>(kind), "of another cluster");
+        await SendAsync(cluster, new ReadRequest(new byte[] { 1 }, 0, Renew: false, WithValue: false, AsHolder: true));
+        Assert.Multiple(() =>
+        {
+            Assert.That(heard, Is.Zero);
+            Assert.That(calls.IsUsable(Other(cluster)), Is.False);
+        });
+        cluster.Fault = static (_, _, _) => null;
+        await SendAsync(cluster, new ReadRequest(new byte[] { 1 }, 0, Renew: false, WithValue: false, AsHolder: true));
+        Assert.Multiple(() =>
+        {
+            Assert.That(heard, Is.EqualTo(1));
+            Assert.That(calls.IsUsable(Other(cluster)), Is.True);
+        });
+    }
+
+    [Test]
+    public async Task Timeout_OnTheBulkLane_SaysNothingAboutSmallReads()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        cluster.Fault = static (_, _, _) => PeerFault.TimedOut;
+        await SendAsync(cluster, new CompareRequest([], 0));
+        Assert.That(cluster.Nodes[0].Replicator.Calls.IsUsable(Other(cluster)), Is.True);
+    }
+
+    private static DistCache.Membership.Member Other(InMemoryCluster cluster)
+    {
+        var routing = cluster.Nodes[0].Replicator.Ownership.Current;
+        return routing.LiveMembers.Single(member => !routing.IsSelf(member));
+    }
+
+    private static async Task SendAsync(InMemoryCluster cluster, PeerRequest request)
+    {
+        var replicator = cluster.Nodes[0].Replicator;
+        await replicator.Calls.SendAsync(Other(cluster), request, replicator.Ownership.Current, TimeSpan.FromSeconds(1), default);
+    }
+}
