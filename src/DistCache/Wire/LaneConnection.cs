@@ -41,10 +41,12 @@ internal sealed class LaneConnection : IDisposable
     /// <summary>When it was made, by the clock's timestamps.</summary>
     public long Since { get; private set; }
 
-    /// <summary>Starts the two loops. <paramref name="owner"/> is told when the lane breaks.</summary>
-    public void Start(PeerLane owner)
+    /// <summary>Says whose it is, before anybody sends on it: the owner is told when the lane breaks, and has the bulk lane beside it.</summary>
+    public void BelongTo(PeerLane owner) => _owner = owner;
+
+    /// <summary>Starts the two loops.</summary>
+    public void Start()
     {
-        _owner = owner;
         Since = _context.Time.GetTimestamp();
         using (ExecutionContext.SuppressFlow())
         {

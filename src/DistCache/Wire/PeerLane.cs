@@ -162,6 +162,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
     private async Task<DialOutcome> DialAsync()
     {
         var outcome = await LaneDial.DialAsync(context, address, lane).ConfigureAwait(false);
+        outcome.Connection?.BelongTo(this);
         lock (_lock)
         {
             _dial = null;
@@ -176,7 +177,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
         LogOnChange(outcome);
         if (outcome.Connection is { } connection)
         {
-            connection.Start(this);
+            connection.Start();
             if (_closed)
             {
                 connection.Dispose();
