@@ -67,36 +67,35 @@ internal static class NodeProgram
     }
 }
 
-/// <summary>Listens to the library's own count of evicted entries.</summary>
+/// <summary>Listens to the library's own count of entries that went for lack of space; it is told every few seconds.</summary>
 internal sealed class EvictionCounter : IDisposable
 {
     private readonly MeterListener _listener = new();
-    private long _added;
-    private long _observed;
+    private long _evicted;
 
     public EvictionCounter()
     {
         _listener.InstrumentPublished = static (instrument, listener) =>
         {
-            if (instrument.Meter.Name == "DistCache" && instrument.Name == "distcache.memory.evictions")
+            if (instrument.Meter.Name == "DistCache" && instrument.Name == "distcache.memory.removed")
             {
                 listener.EnableMeasurementEvents(instrument);
             }
         };
-        _listener.SetMeasurementEventCallback<long>((instrument, measurement, _, _) =>
+        _listener.SetMeasurementEventCallback<long>((_, measurement, tags, _) =>
         {
-            // A counter tells what was added; an observable one the whole sum, in one part per tag.
-            _ = instrument.IsObservable ? Interlocked.Add(ref _observed, measurement) : Interlocked.Add(ref _added, measurement);
+            foreach (var tag in tags)
+            {
+                if (tag is { Key: "reason", Value: "size" })
+                {
+                    Interlocked.Add(ref _evicted, measurement);
+                }
+            }
         });
         _listener.Start();
     }
 
-    public long Read()
-    {
-        Interlocked.Exchange(ref _observed, 0);
-        _listener.RecordObservableInstruments();
-        return Interlocked.Read(ref _added) + Interlocked.Read(ref _observed);
-    }
+    public long Read() => Interlocked.Read(ref _evicted);
 
     public void Dispose() => _listener.Dispose();
 }
