@@ -3,8 +3,8 @@ using DistCache.Entries;
 namespace DistCache.Peers;
 
 /// <summary>
-/// Asks a member which slots it holds anything of, after a change of the table. Receiving it binds: from then on the receiver leads
-/// only what the sender's table gives it.
+/// Asks a member which slots it holds anything of, after a change of the table. The sender asks again until the receiver works by the
+/// same table: what it reads then is all there is.
 /// </summary>
 internal sealed record HoldingsRequest(ulong TableHash) : PeerRequest
 {

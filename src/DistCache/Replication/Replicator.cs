@@ -10,7 +10,6 @@ namespace DistCache.Replication;
 internal sealed class Replicator
 {
     private readonly TimeSpan _greetTimeout;
-    private volatile bool _isOpen;
     private readonly Pulse _pulse;
     private readonly Renewals _renewals;
     private readonly Takeover _takeover;
@@ -19,6 +18,7 @@ internal sealed class Replicator
     private readonly Debts _debts;
     private readonly Release _release;
     private readonly AntiEntropy _antiEntropy;
+    private volatile bool _isOpen;
 
     public Replicator(
         MembershipView view,

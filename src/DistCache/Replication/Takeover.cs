@@ -12,8 +12,8 @@ namespace DistCache.Replication;
 /// Fetches what this node owns after a change of the table. The sources are asked and never computed: after a split, a fast restart
 /// or two joins at once, "the previous owner" is the wrong node.
 /// <list type="number">
-/// <item>Every live member is asked which slots it holds anything of, until it works by the same table: from then on it stamps
-/// nothing more for slots that it does not own, so that what is read from it afterwards is all there is.</item>
+/// <item>Every live member is asked which slots it holds anything of, until it works by the same table: from then on it leads
+/// no write of slots that it does not own, so that what is read from it afterwards is all there is.</item>
 /// <item>Each is read to its end, a few at a time, except where its digests equal this node's. One that does not answer is asked again for as long as it is a member.</item>
 /// <item>A slot that nobody holds any more is owned (<see cref="Import"/>).</item>
 /// </list>

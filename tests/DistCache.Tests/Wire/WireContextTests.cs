@@ -28,4 +28,18 @@ public sealed class WireContextTests
 
         Assert.That(clock.Current, Is.LessThan(ahead));
     }
+
+    [TestCase(null)]
+    [TestCase("a secret of more than 16 characters")]
+    public async Task Clock_OfAListenerThatIsFarAhead_IsRefusedByTheDialler(string? secret)
+    {
+        await using var ahead = await TestNode.StartAsync("ahead", secret: secret, clockTime: new ManualTime(DateTimeOffset.UtcNow.AddHours(25)));
+        await using var dialler = TestNode.Create("dialler", secret: secret);
+        var before = dialler.Clock.Current;
+        var reply = await dialler.Transport.SendAsync(ahead.Address, TestNode.Read("key"), TestNode.Patience, default);
+        Assert.That(reply, Is.InstanceOf<PeerFault>().With.Property(nameof(PeerFault.Kind)).EqualTo(FaultKind.Refused));
+        Assert.That(((PeerFault)reply).Reason, Does.Contain("24 hours"));
+        Assert.That(dialler.Clock.IsTooFarAhead(dialler.Clock.Current), Is.False);
+        Assert.That(dialler.Clock.Current - before, Is.LessThan(60_000UL << HybridClock.CounterBits), "its clock was not moved");
+    }
 }
