@@ -23,7 +23,6 @@ internal sealed class LaneDial : IDisposable
     private readonly DuplexContent _content;
     private readonly byte[] _nonce;
     private Hello? _ownHello;
-    private DialledStream? _stream;
 
     private LaneDial(WireContext context, PeerAddress address, Lane lane)
     {
@@ -130,8 +129,6 @@ internal sealed class LaneDial : IDisposable
         var hello = ControlCodec.ReadHello(await ReadAsync(reader).ConfigureAwait(false));
         CheckAnswer(hello);
         await ProveAsync(reader, hello).ConfigureAwait(false);
-        _context.MergeClock(hello.Clock);
-        _stream?.Stand();
         return hello.Identity;
     }
 
@@ -208,7 +205,7 @@ internal sealed class LaneDial : IDisposable
         OperationCanceledException when _context.Closing.IsCancellationRequested => PeerLane.Closing,
         OperationCanceledException when Lifetime.IsCancellationRequested => new PeerFault(
             FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
-        _ when _stream?.WasReset == true || IsRefusal(exception) => new PeerFault(FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
+        _ when IsRefusal(exception) => new PeerFault(FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
         HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } http =>
             new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {http.InnerException?.Message ?? http.Message}."),
         HttpRequestException or IOException or OperationCanceledException => new PeerFault(
@@ -259,7 +256,7 @@ internal sealed class LaneDial : IDisposable
         try
         {
             await socket.ConnectAsync(_address.Host, _address.Port, cancellationToken).ConfigureAwait(false);
-            return _stream = new DialledStream(socket);
+            return new NetworkStream(socket, ownsSocket: true);
         }
         catch
         {
