@@ -50,8 +50,9 @@ internal enum FaultKind : byte
     Failed,
 
     /// <summary>
-    /// The address itself refused the connection (ECONNREFUSED, or a reset before the handshake): its machine is there and nobody listens. Unlike
-    /// <see cref="Unreachable"/> this is evidence of death, so neither an unknown host nor a missing route may be reported as it.
+    /// The address itself refused the connection (ECONNREFUSED): its machine is there and nobody listens. Unlike <see cref="Unreachable"/> this is
+    /// evidence of death, so neither an unknown host, nor a missing route, nor a connection that was accepted and then reset may be reported as
+    /// it: a node with too many connections and a proxy in front of one reset them too.
     /// </summary>
     NotListening,
 }

@@ -23,6 +23,7 @@ internal sealed class LaneDial : IDisposable
     private readonly DuplexContent _content;
     private readonly byte[] _nonce;
     private Hello? _ownHello;
+    private DialledStream? _stream;
 
     private LaneDial(WireContext context, PeerAddress address, Lane lane)
     {
@@ -129,6 +130,9 @@ internal sealed class LaneDial : IDisposable
         var hello = ControlCodec.ReadHello(await ReadAsync(reader).ConfigureAwait(false));
         CheckAnswer(hello);
         await ProveAsync(reader, hello).ConfigureAwait(false);
+
+        // Not before the proof: a stranger must not move this node's clock.
+        _context.MergeClock(hello.Clock);
         return hello.Identity;
     }
 
@@ -205,23 +209,26 @@ internal sealed class LaneDial : IDisposable
         OperationCanceledException when _context.Closing.IsCancellationRequested => PeerLane.Closing,
         OperationCanceledException when Lifetime.IsCancellationRequested => new PeerFault(
             FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
-        _ when IsRefusal(exception) => new PeerFault(FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
+        _ when CodeOf(exception) == SocketError.ConnectionRefused => new PeerFault(
+            FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
+        _ when _stream is { HasHeard: false } => new PeerFault(
+            FaultKind.Unreachable, $"{_address} closed the connection without a word: it is closing, or it has too many connections."),
         HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } http =>
             new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {http.InnerException?.Message ?? http.Message}."),
-        HttpRequestException or IOException or OperationCanceledException => new PeerFault(
+        HttpRequestException or IOException or OperationCanceledException when CodeOf(exception) is null => new PeerFault(
             FaultKind.Refused, $"{_address} does not speak the protocol of a DistCache node: {exception.Message}"),
         _ => new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {exception.Message}"),
     };
 
-    /// <summary>The machine is there and says itself that nobody listens; also by a reset, as of a process that dies just then.</summary>
-    private static bool IsRefusal(Exception? exception)
+    /// <summary>What the system says of the connection, if the failure came from there.</summary>
+    private static SocketError? CodeOf(Exception? exception)
     {
         while (exception is not null and not SocketException)
         {
             exception = exception.InnerException;
         }
 
-        return exception is SocketException { SocketErrorCode: SocketError.ConnectionRefused or SocketError.ConnectionReset };
+        return (exception as SocketException)?.SocketErrorCode;
     }
 
     private ReadOnlyMemory<byte> CreateFirstMessage()
@@ -256,7 +263,7 @@ internal sealed class LaneDial : IDisposable
         try
         {
             await socket.ConnectAsync(_address.Host, _address.Port, cancellationToken).ConfigureAwait(false);
-            return new NetworkStream(socket, ownsSocket: true);
+            return _stream = new DialledStream(socket);
         }
         catch
         {

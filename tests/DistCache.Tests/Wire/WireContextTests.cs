@@ -36,9 +36,18 @@ public sealed class WireContextTests
         await using var ahead = await TestNode.StartAsync("ahead", secret: secret, clockTime: new ManualTime(DateTimeOffset.UtcNow.AddHours(25)));
         await using var dialler = TestNode.Create("dialler", secret: secret);
         var before = dialler.Clock.Current;
+        var isAsked = false;
+        ahead.OnRequest = (_, request, _) =>
+        {
+            isAsked = true;
+            return ValueTask.FromResult(TestNode.Echo(request));
+        };
+
         var reply = await dialler.Transport.SendAsync(ahead.Address, TestNode.Read("key"), TestNode.Patience, default);
+
         Assert.That(reply, Is.InstanceOf<PeerFault>().With.Property(nameof(PeerFault.Kind)).EqualTo(FaultKind.Refused));
         Assert.That(((PeerFault)reply).Reason, Does.Contain("24 hours"));
+        Assert.That(isAsked, Is.False, "the lane was taken for a good one");
         Assert.That(dialler.Clock.IsTooFarAhead(dialler.Clock.Current), Is.False);
         Assert.That(dialler.Clock.Current - before, Is.LessThan(60_000UL << HybridClock.CounterBits), "its clock was not moved");
     }
