@@ -5,30 +5,36 @@ using System.Net.Sockets;
 namespace DistCache.ClusterTests;
 
 /// <summary>
-/// The node processes of one test, on ports of this machine's loopback, with profile Fast. <see cref="ClusterTest"/>
-/// ends them and shows what they logged.
+/// The node processes of one test, on ports of this machine's loopback or each at its own link of a network, with profile Fast.
+/// <see cref="ClusterTest"/> ends them and shows what they logged.
 /// </summary>
 internal sealed class Cluster : IAsyncDisposable
 {
     public static readonly TimeSpan AgreeTimeout = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
     private const int StartAttempts = 3;
+    private const int SwitchedPort = 7_600;
 
     private readonly string[] _settings;
     private readonly string _role;
-    private readonly int[] _ports;
+    private readonly SwitchedNetwork? _network;
+    private readonly string[] _addresses;
     private readonly NodeProcess?[] _nodes;
     private readonly string?[] _urls;
     private readonly List<(string Name, NodeProcess Node)> _lives = [];
 
     /// <param name="count">How many nodes there can be; none is started yet.</param>
     /// <param name="role">A role of <see cref="NodeHost"/>.</param>
+    /// <param name="network">Where they are; null for this machine's loopback.</param>
     /// <param name="settings">Further configuration for all of them.</param>
-    public Cluster(int count, string role = NodeHost.ConsoleRole, params string[] settings)
+    public Cluster(int count, string role, SwitchedNetwork? network, params string[] settings)
     {
         _role = role;
+        _network = network;
         _settings = settings;
-        _ports = FreePorts(count);
+        _addresses = network is null
+            ? [.. FreePorts(count).Select(port => $"127.0.0.1:{port}")]
+            : [.. Enumerable.Range(0, count).Select(index => $"{SwitchedNetwork.AddressOf(index)}:{SwitchedPort}")];
         _nodes = new NodeProcess?[count];
         _urls = new string?[count];
     }
@@ -48,7 +54,7 @@ internal sealed class Cluster : IAsyncDisposable
     {
         for (var attempt = 1; ; attempt++)
         {
-            var node = NodeProcess.Start(_role, SettingsOf(index));
+            var node = NodeProcess.Start(_role, SettingsOf(index), _network?.LauncherOf(index));
             lock (_lives)
             {
                 _lives.Add((NameOf(index), node));
@@ -78,8 +84,8 @@ internal sealed class Cluster : IAsyncDisposable
         "--DistCache:Cluster:Name=cluster-tests",
         "--DistCache:Cluster:Profile=Fast",
         $"--DistCache:Cluster:NodeName={NameOf(index)}",
-        $"--DistCache:Cluster:Listen=127.0.0.1:{_ports[index]}",
-        .. _ports.Select((port, seed) => $"--DistCache:Cluster:Seeds:{seed}=127.0.0.1:{port}"),
+        $"--DistCache:Cluster:Listen={_addresses[index]}",
+        .. _addresses.Select((address, seed) => $"--DistCache:Cluster:Seeds:{seed}={address}"),
         .. _settings,
     ];
 
@@ -124,6 +130,8 @@ internal sealed class Cluster : IAsyncDisposable
         {
             await node.DisposeAsync();
         }
+
+        _network?.Dispose();
     }
 
     public void ShowLogs()

@@ -26,9 +26,15 @@ internal abstract class ClusterTest
         _clusters.Clear();
     }
 
-    protected Cluster NewCluster(int count, string role = NodeHost.ConsoleRole, params string[] settings)
+    protected Cluster NewCluster(int count, string role = NodeHost.ConsoleRole, params string[] settings) =>
+        Keep(new Cluster(count, role, network: null, settings));
+
+    /// <summary>Each node at a link of its own; the network ends with the cluster.</summary>
+    protected Cluster NewCluster(SwitchedNetwork network, int count) =>
+        Keep(new Cluster(count, NodeHost.ConsoleRole, network, "--DistCache:Cluster:SharedSecret=beyond loopback a secret"));
+
+    private Cluster Keep(Cluster cluster)
     {
-        var cluster = new Cluster(count, role, settings);
         _clusters.Add(cluster);
         return cluster;
     }

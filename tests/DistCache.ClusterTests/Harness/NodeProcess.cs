@@ -33,22 +33,18 @@ internal sealed partial class NodeProcess : IAsyncDisposable
     private long _lastId;
     private bool _isPaused;
 
-    private NodeProcess(string role, IEnumerable<string> configuration)
+    private NodeProcess(string role, IEnumerable<string> configuration, string[] launcher)
     {
-        var info = new ProcessStartInfo(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet")
+        string[] words =
+        [
+            .. launcher, Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet", typeof(NodeProcess).Assembly.Location, role, .. configuration,
+        ];
+        _process = Process.Start(new ProcessStartInfo(words[0], words[1..])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-        };
-        info.ArgumentList.Add(typeof(NodeProcess).Assembly.Location);
-        info.ArgumentList.Add(role);
-        foreach (var word in configuration)
-        {
-            info.ArgumentList.Add(word);
-        }
-
-        _process = Process.Start(info)!;
+        })!;
         Id = _process.Id;
         _replies = ReadRepliesAsync();
         _log = ReadErrorsAsync();
@@ -70,7 +66,11 @@ internal sealed partial class NodeProcess : IAsyncDisposable
         }
     }
 
-    public static NodeProcess Start(string role, IEnumerable<string> configuration) => new(role, configuration);
+    /// <param name="role">A role of <see cref="NodeHost"/>.</param>
+    /// <param name="configuration">The words after it.</param>
+    /// <param name="launcher">A command that becomes the process, if it is not to start as it is.</param>
+    public static NodeProcess Start(string role, IEnumerable<string> configuration, string[]? launcher = null) =>
+        new(role, configuration, launcher ?? []);
 
     public async Task<Reply> WaitUntilReadyAsync()
     {

@@ -1,0 +1,101 @@
+using System.Diagnostics;
+
+namespace DistCache.ClusterTests;
+
+/// <summary>
+/// Nodes whose network is cut: both ends of each link look up, nothing arrives, and nobody is told. Each test gets a network of its own.
+/// </summary>
+internal sealed class CutLinkTests : ClusterTest
+{
+    private const int Keys = 500;
+
+    /// <summary>Below the suspicion minimum of profile Fast, 4 x 500 ms. This is the length of the fault, not a wait for its effect.</summary>
+    private static readonly TimeSpan ShortCut = TimeSpan.FromSeconds(1);
+
+    /// <summary>The maximum of the suspicion, one probe before it, and one to spare for a busy machine.</summary>
+    private static readonly TimeSpan DetectionBound = TimeSpan.FromSeconds(8 + (2 * 0.5));
+
+    /// <summary>Two redial periods of profile Fast, each up to half longer.</summary>
+    private static readonly TimeSpan ReunionBound = TimeSpan.FromSeconds(2 * 7.5);
+
+    [OneTimeSetUp]
+    public void LookForNamespaces()
+    {
+        if (SwitchedNetwork.FindObstacle() is { } obstacle)
+        {
+            Assert.Ignore(obstacle);
+        }
+    }
+
+    [TestCase(3, 2)]
+    [TestCase(4, 2, 3)]
+    public async Task Cut_UntilEachSideGaveTheOtherUp_EndsAsOneClusterByVersion(int count, params int[] cutOff)
+    {
+        var network = new SwitchedNetwork(count);
+        var cluster = NewCluster(network, count);
+        await cluster.StartAllAsync();
+        var entries = await FillAsync(cluster, Keys, "before");
+        int[] rest = [.. Enumerable.Range(0, count).Except(cutOff)];
+        var load = new Load(cluster, keys: 2_000, TestContext.CurrentContext.Random.Next());
+        Array.ForEach(cutOff, load.Leave);
+        load.Start();
+
+        network.Cut(cutOff);
+        var clock = Stopwatch.StartNew();
+        await cluster.WaitUntilAsync("each side has given the other up", async () => await IsSideAsync(cluster, rest) && await IsSideAsync(cluster, cutOff), DetectionBound);
+        TestContext.Out.WriteLine($"Given up after {clock.Elapsed.TotalSeconds:F1} s.");
+
+        // What is written second, on whichever side, is the later one.
+        await WriteAsync(cluster, cutOff[0], entries, key => key % 4 is 0 or 1, "first, cut off");
+        await WriteAsync(cluster, rest[0], entries, key => key % 4 is 1 or 2, "rest");
+        await WriteAsync(cluster, cutOff[0], entries, key => key % 4 is 2, "second, cut off");
+
+        network.Heal();
+        clock.Restart();
+        await cluster.WaitUntilAsync("all are one again", () => cluster.IsAgreedAsync(), ReunionBound);
+        TestContext.Out.WriteLine($"One again after {clock.Elapsed.TotalSeconds:F1} s.");
+        await load.StopAsync();
+
+        await AssertHoldsAsync(cluster, entries);
+        TestContext.Out.WriteLine(load.Describe());
+        Assert.That(await load.CheckAsync(), Is.Empty, load.Describe());
+        Assert.That(load.Acknowledged, Is.GreaterThan(1_000), string.Join('\n', load.Failures));
+    }
+
+    [Test]
+    public async Task Cut_ForLessThanTheSuspicionMinimum_ChangesNoOwnershipAndLosesNothing()
+    {
+        var network = new SwitchedNetwork(3);
+        var cluster = NewCluster(network, 3);
+        await cluster.StartAllAsync();
+        var entries = await FillAsync(cluster, Keys, "short");
+        var before = await cluster[0].ViewAsync();
+
+        network.Cut(2);
+        await Task.Delay(ShortCut);
+        await WriteAsync(cluster, 0, entries, key => key % 2 == 0, "meanwhile");
+        network.Heal();
+        await cluster.WaitUntilAgreedAsync();
+
+        Assert.That((await cluster[0].ViewAsync()).TableHash, Is.EqualTo(before.TableHash));
+        Assert.That(cluster[0].Errors.Split("The table changed: 2 nodes"), Has.Length.LessThanOrEqualTo(2), "only while it started");
+        await AssertHoldsAsync(cluster, entries);
+    }
+
+    /// <summary>These see each other alive, nobody else, and have fetched what they own now.</summary>
+    private static async Task<bool> IsSideAsync(Cluster cluster, int[] side)
+    {
+        var names = side.Select(Cluster.NameOf).ToHashSet();
+        var views = await Task.WhenAll(side.Select(index => cluster[index].ViewAsync()));
+        return views.All(view => !view.IsImporting
+            && view.Alive.Select(member => member.Name).ToHashSet().SetEquals(names)
+            && view.Members.All(member => names.Contains(member.Name) == member.Share > 0));
+    }
+
+    private static Task WriteAsync(Cluster cluster, int index, Dictionary<string, string> entries, Func<int, bool> isChosen, string value) =>
+        Task.WhenAll(entries.Keys.ToArray().Where((_, key) => isChosen(key)).Select(key =>
+        {
+            entries[key] = value;
+            return cluster[index].SetAsync(key, value);
+        }));
+}
