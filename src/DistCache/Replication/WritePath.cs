@@ -13,7 +13,7 @@ namespace DistCache.Replication;
 /// <item>The node that writes gives it a version above its clock. Sent again, it keeps that: late or twice, it changes nothing.</item>
 /// <item>It goes to the acting primary: the first owner in ring order that is believed to answer.</item>
 /// <item>That one applies it, and sends it to all other owners at once.</item>
-/// <item>An owner that is silent for half of the timeout is stood in for by the next node on the ring; one that is known not to answer, at once.</item>
+/// <item>An owner that is silent for a quarter of the timeout is stood in for by the next node on the ring; one that is known not to answer, at once.</item>
 /// <item>It is acknowledged when enough copies exist, never more than members are reachable.</item>
 /// <item>An owner that did not take its copy is owed it: see <see cref="Debts"/>.</item>
 /// <item>Where an owner held a higher version, whoever writes, and still waits, stamps the write again above that.</item>
@@ -289,7 +289,9 @@ internal sealed class WritePath(
     {
         var request = new ReplicateRequest(tally.Entry, routing.Table.Hash, isStandIn);
         var left = TimeLeft(tally);
-        var patience = left < options.Timeout / 2 ? left : options.Timeout / 2;
+
+        // Whoever asked this node to lead waits for half of the timeout: by then a stand-in must have answered too.
+        var patience = left < options.Timeout / 4 ? left : options.Timeout / 4;
         var reply = await calls.SendAsync(to, request, routing, patience, CancellationToken.None).ConfigureAwait(false);
         switch (reply)
         {

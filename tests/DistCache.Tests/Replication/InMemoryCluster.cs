@@ -38,6 +38,9 @@ internal sealed class InMemoryCluster : IDisposable
     /// <summary>What happens to a request from one node to another: null lets it through.</summary>
     public Func<InMemoryNode, InMemoryNode, PeerRequest, PeerFault?> Fault { get; set; } = static (_, _, _) => null;
 
+    /// <summary>Requests to these are never answered; the sender's time runs out.</summary>
+    public HashSet<InMemoryNode> Silent { get; } = [];
+
     /// <summary>Every request that got through, in order.</summary>
     public List<(NodeName From, NodeName To, PeerRequest Request)> Delivered { get; } = [];
 
@@ -86,6 +89,11 @@ internal sealed class InMemoryCluster : IDisposable
         if (Fault(from, target, request) is { } fault)
         {
             return fault;
+        }
+
+        if (Silent.Contains(target))
+        {
+            await Task.Delay(Timeout.Infinite, CancellationToken.None);
         }
 
         Delivered.Add((from.Identity.Name, target.Identity.Name, request));
@@ -190,8 +198,16 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
         return Memory.Read(key, value, renew: false, out _, out var length) == LookupOutcome.Hit ? value[..length] : null;
     }
 
-    public ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken) =>
-        _cluster.DeliverAsync(this, to, request);
+    public async ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        var delivery = _cluster.DeliverAsync(this, to, request).AsTask();
+        if (!delivery.IsCompleted)
+        {
+            await Task.WhenAny(delivery, Task.Delay(timeout, _cluster.Time, CancellationToken.None));
+        }
+
+        return delivery.IsCompleted ? await delivery : PeerFault.TimedOut;
+    }
 
     public void Dispose()
     {

@@ -49,6 +49,29 @@ public sealed class WritePathTests
     }
 
     [Test]
+    public async Task Set_WhereTheReplicaOfAnotherNodesSlotIsSilent_IsAcknowledgedBeforeTheWriterGivesItUp()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c", "d");
+        var writer = cluster.Nodes[0];
+        var key = Enumerable.Range(0, 100).Select(skip => InMemoryCluster.KeyLedBy(writer, cluster.Nodes[1], skip))
+            .First(key => !cluster.OwnersOf(key).Contains(writer));
+        cluster.Silent.Add(cluster.OwnersOf(key).Last());
+
+        var write = writer.SetAsync(key, [1]);
+
+        // A writer waits for half of the timeout before it takes the primary for the silent one.
+        cluster.Time.Advance((cluster.Options.Timeout / 2) - TimeSpan.FromMilliseconds(1));
+
+        Assert.That(write.IsCompleted);
+        var reply = await write;
+        Assert.Multiple(() =>
+        {
+            Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+            Assert.That(reply.Copies, Is.EqualTo(2));
+        });
+    }
+
+    [Test]
     public async Task Set_WhereThePrimaryRefuses_GoesToTheNextOwner()
     {
         using var cluster = new InMemoryCluster("a", "b", "c");
