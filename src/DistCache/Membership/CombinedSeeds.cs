@@ -38,6 +38,8 @@ internal sealed class CombinedSeeds(IReadOnlyList<ISeedSource> sources) : ISeedS
         return sources.Count == 0 ? new StaticSeeds(addresses) : new CombinedSeeds([new StaticSeeds(addresses), .. sources]);
     }
 
+    public bool HasChanged => sources.Any(source => source.HasChanged);
+
     public static bool IsFile(string entry) => entry.StartsWith(FilePrefix, StringComparison.Ordinal);
 
     public async ValueTask<SeedList> ResolveAsync(CancellationToken cancellationToken)

@@ -4,8 +4,8 @@ using Microsoft.Extensions.Logging;
 namespace DistCache.Membership;
 
 /// <summary>
-/// A file with an address on each line; what follows a # is a comment. Read again at each dial: notifications of changes are not to be
-/// relied on where the file is mounted, as a ConfigMap is.
+/// A file with an address on each line; what follows a # is a comment. Its time and length are looked at with each tick, since the system's
+/// notifications are not to be relied on where the file is mounted; it is read again at each dial.
 /// </summary>
 internal sealed class FileSeeds(string path, ILogger logger) : ISeedSource
 {
@@ -13,12 +13,18 @@ internal sealed class FileSeeds(string path, ILogger logger) : ISeedSource
     private const long MaximumBytes = 1 << 20;
 
     private readonly SeedSourceState _state = new(path, logger);
+    private volatile FileMark? _read;
+
+    /// <inheritdoc/>
+    public bool HasChanged => _read is { } read && read != Look();
 
     public async ValueTask<SeedList> ResolveAsync(CancellationToken cancellationToken)
     {
         try
         {
-            if (new FileInfo(path).Length > MaximumBytes)
+            // Before it is read: what is written meanwhile makes another mark.
+            _read = Look();
+            if (_read.Length > MaximumBytes)
             {
                 return Failed([], $"It has more than {MaximumBytes} bytes.");
             }
@@ -28,6 +34,20 @@ internal sealed class FileSeeds(string path, ILogger logger) : ISeedSource
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             return Failed([], exception.Message);
+        }
+    }
+
+    /// <summary>A ConfigMap is changed by pointing a link elsewhere: what counts is the file at its end.</summary>
+    private FileMark Look()
+    {
+        try
+        {
+            var file = File.ResolveLinkTarget(path, returnFinalTarget: true) as FileInfo ?? new FileInfo(path);
+            return file.Exists ? new FileMark(file.LastWriteTimeUtc, file.Length) : FileMark.None;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return FileMark.None;
         }
     }
 
@@ -58,5 +78,10 @@ internal sealed class FileSeeds(string path, ILogger logger) : ISeedSource
     {
         _state.Fails(reason);
         return new SeedList(addresses, IsComplete: false);
+    }
+
+    private sealed record FileMark(DateTime WrittenAt, long Length)
+    {
+        public static readonly FileMark None = new(default, 0);
     }
 }

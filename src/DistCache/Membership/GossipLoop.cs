@@ -193,16 +193,34 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         await _outbox.DisposeAsync().ConfigureAwait(false);
     }
 
-    private void Tick() => Step(now =>
+    [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "On the timer's thread it would end the process.")]
+    private void Tick()
     {
-        foreach (var (name, at) in _heard)
+        try
         {
-            _swim.Heard(name, at);
-            _heard.TryRemove(new KeyValuePair<NodeName, long>(name, at));
-        }
+            Step(now =>
+            {
+                foreach (var (name, at) in _heard)
+                {
+                    _swim.Heard(name, at);
+                    _heard.TryRemove(new KeyValuePair<NodeName, long>(name, at));
+                }
 
-        _swim.Tick(now);
-    });
+                _swim.Tick(now);
+            });
+            if (_dialer.HasChanged)
+            {
+                Forget(DialSeedsAsync(_outbox.Stopping));
+            }
+        }
+        catch (Exception exception)
+        {
+            _log.LoopFailed(exception);
+
+            // The timer has fired, and the step may have ended before it was armed again.
+            _timer.Change(TimeSpan.FromMilliseconds(_timing.ProbeInterval), Timeout.InfiniteTimeSpan);
+        }
+    }
 
     private void Broke(PeerAddress address) => Step(now => _swim.Broke(address, now));
 

@@ -5,6 +5,9 @@ namespace DistCache.Membership;
 /// <summary>Where to look for the cluster.</summary>
 internal interface ISeedSource
 {
+    /// <summary>Asking again would give another answer than the last time. Looked at with each tick, so it must cost next to nothing.</summary>
+    bool HasChanged => false;
+
     /// <summary>The addresses as they are now; asked again at each dial. Never throws but for cancellation.</summary>
     ValueTask<SeedList> ResolveAsync(CancellationToken cancellationToken);
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using DistCache.Diagnostics;
 using DistCache.Peers;
 using Microsoft.Extensions.Logging;
@@ -7,6 +8,8 @@ namespace DistCache.Membership;
 /// <summary>Tells the log and the metrics what <see cref="Swim"/> decided.</summary>
 internal sealed class MembershipLog(ILogger logger, NodeName self)
 {
+    private string? _lastFailure;
+
     public void Write(SwimEffects effects)
     {
         foreach (var change in effects.Changes)
@@ -30,7 +33,22 @@ internal sealed class MembershipLog(ILogger logger, NodeName self)
         }
     }
 
-    public void LoopFailed(Exception exception) => Log.MembershipFailed(logger, exception);
+    /// <summary>Once for the same failure in a row: a tick may meet it again each time.</summary>
+    [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "It may be the log itself that fails; nobody is left to tell.")]
+    public void LoopFailed(Exception exception)
+    {
+        var failure = $"{exception.GetType()}: {exception.Message}";
+        try
+        {
+            if (Interlocked.Exchange(ref _lastFailure, failure) != failure)
+            {
+                Log.MembershipFailed(logger, exception);
+            }
+        }
+        catch (Exception)
+        {
+        }
+    }
 
     private void Write(MemberChange change)
     {

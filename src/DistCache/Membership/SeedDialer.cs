@@ -8,15 +8,18 @@ namespace DistCache.Membership;
 /// <summary>Remembers what became of each seed, so that the log tells of it once per change and not at every dial.</summary>
 internal sealed class SeedDialer(ISeedSource seeds, ILogger logger)
 {
-    private readonly ConcurrentDictionary<PeerAddress, FaultKind> _faults = new();
     /// <summary>
     /// One dial in so many goes to an address that was this node itself: behind a balancer, or after the address was given to
     /// somebody else, it may be another one the next time.
     /// </summary>
     private const int RecheckOwnEvery = 3;
 
+    private readonly ConcurrentDictionary<PeerAddress, FaultKind> _faults = new();
     private readonly ConcurrentDictionary<PeerAddress, bool> _own = new();
     private int _dials;
+
+    /// <summary>There may be other seeds than at the last dial.</summary>
+    public bool HasChanged => seeds.HasChanged;
 
     /// <summary>The seeds that are not known to be this node itself, and now and then those too.</summary>
     public async ValueTask<SeedList> ResolveAsync(CancellationToken cancellationToken)

@@ -1,5 +1,7 @@
+using System.Collections.Concurrent;
 using DistCache.Membership;
 using DistCache.Peers;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DistCache.Tests.Membership;
@@ -10,21 +12,31 @@ namespace DistCache.Tests.Membership;
 /// </summary>
 internal sealed class MemoryNetwork : IAsyncDisposable
 {
-    private readonly Dictionary<PeerAddress, MemoryNode> _nodes = [];
+    private readonly ConcurrentDictionary<PeerAddress, MemoryNode> _nodes = [];
     private readonly List<MemoryNode> _all = [];
 
     public ManualTime Time { get; } = new();
 
     public HashSet<PeerAddress> Silent { get; } = [];
 
+    /// <summary>Every message changes the thread, so that many are under way at once.</summary>
+    public bool IsConcurrent { get; init; }
+
     public MemoryNode Add(
-        string address, string[]? seeds = null, string? name = null, ClusterProfile profile = ClusterProfile.Fast, TimeSpan? joinTimeout = null)
+        string address,
+        string[]? seeds = null,
+        string? name = null,
+        ClusterProfile profile = ClusterProfile.Fast,
+        TimeSpan? joinTimeout = null,
+        Random? random = null,
+        ILogger? logger = null,
+        ISeedSource? source = null)
     {
         var at = PeerAddress.Parse(address);
         var settings = new MembershipSettings(NodeName.Parse(name ?? address), at, "", 1, profile, joinTimeout ?? TimeSpan.FromSeconds(5));
         var transport = new MemoryTransport(this, at);
-        var source = new StaticSeeds((seeds ?? []).Select(PeerAddress.Parse));
-        var loop = new GossipLoop(settings, transport, Time, new Random(_all.Count), source, NullLogger.Instance);
+        source ??= new StaticSeeds((seeds ?? []).Select(PeerAddress.Parse));
+        var loop = new GossipLoop(settings, transport, Time, random ?? new Random(_all.Count), source, logger ?? NullLogger.Instance);
         var node = new MemoryNode(at, loop);
         transport.Node = node;
         _nodes[at] = node;
@@ -35,7 +47,7 @@ internal sealed class MemoryNetwork : IAsyncDisposable
     /// <summary>The process is gone: its address refuses from now on.</summary>
     public async Task KillAsync(MemoryNode node)
     {
-        _nodes.Remove(node.Address);
+        _nodes.TryRemove(node.Address, out _);
         await node.Loop.DisposeAsync();
     }
 
@@ -59,6 +71,11 @@ internal sealed class MemoryNetwork : IAsyncDisposable
 
         public async ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken)
         {
+            if (network.IsConcurrent)
+            {
+                await Task.Yield();
+            }
+
             if (to == from)
             {
                 return new PeerFault(FaultKind.Self, "This is the node itself.");

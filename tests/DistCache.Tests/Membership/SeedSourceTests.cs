@@ -45,17 +45,17 @@ public sealed class SeedSourceTests
             Assert.That((await seeds.ResolveAsync(default)).IsComplete, Is.False);
         }
 
-        Assert.That(_log.Lines, Has.Count.EqualTo(1));
+        Assert.That(_log.Lines, Has.Length.EqualTo(1));
         Assert.That(_log.Lines[0], Does.Contain("cache.svc:7600"));
 
         isKnown = true;
         await seeds.ResolveAsync(default);
         await seeds.ResolveAsync(default);
-        Assert.That(_log.Lines, Has.Count.EqualTo(2));
+        Assert.That(_log.Lines, Has.Length.EqualTo(2));
 
         isKnown = false;
         await seeds.ResolveAsync(default);
-        Assert.That(_log.Lines, Has.Count.EqualTo(3));
+        Assert.That(_log.Lines, Has.Length.EqualTo(3));
     }
 
     [Test]
@@ -71,17 +71,70 @@ public sealed class SeedSourceTests
     }
 
     [Test]
+    public async Task File_BehindALinkThatIsPointedElsewhere_HasChangedUntilItIsReadAgain()
+    {
+        // As a ConfigMap is updated: the same names and lengths, behind another link.
+        var folder = Directory.CreateTempSubdirectory("distcache-seeds-").FullName;
+        try
+        {
+            foreach (var version in (string[])["1", "2"])
+            {
+                var file = Path.Combine(Directory.CreateDirectory(Path.Combine(folder, version)).FullName, "seeds");
+                await File.WriteAllTextAsync(file, $"10.0.0.{version}:7600");
+                File.SetLastWriteTimeUtc(file, DateTime.UnixEpoch.AddHours(version[0]));
+            }
+
+            var data = Path.Combine(folder, "data");
+            Directory.CreateSymbolicLink(data, Path.Combine(folder, "1"));
+            var link = Path.Combine(folder, "seeds");
+            File.CreateSymbolicLink(link, Path.Combine(data, "seeds"));
+            var seeds = new FileSeeds(link, _log);
+            Assert.That(seeds.HasChanged, Is.False, "nothing was read yet");
+            await seeds.ResolveAsync(default);
+            Assert.That(seeds.HasChanged, Is.False);
+
+            Directory.Delete(data);
+            Assert.That(seeds.HasChanged, Is.True, "it is not there");
+            Directory.CreateSymbolicLink(data, Path.Combine(folder, "2"));
+            Assert.That(seeds.HasChanged, Is.True);
+
+            Assert.That(Text(await seeds.ResolveAsync(default)), Is.EqualTo(new[] { "10.0.0.2:7600" }));
+            Assert.That(seeds.HasChanged, Is.False);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Test]
+    public async Task File_Changed_IsDialledWithinAProbeInterval()
+    {
+        await using var network = new MemoryNetwork();
+        var here = network.Add("a:1", source: CombinedSeeds.Parse([$"file:{_path}"], _log));
+        var there = network.Add("b:1");
+        await File.WriteAllTextAsync(_path, "# nobody yet");
+        await here.Loop.JoinAsync(CancellationToken.None);
+        await there.Loop.JoinAsync(CancellationToken.None);
+
+        await File.WriteAllTextAsync(_path, "b:1");
+        network.Time.Advance(TimeSpan.FromSeconds(0.5));
+
+        Assert.That(() => here.StateOf(there), Is.EqualTo(MemberState.Alive).After(5).Seconds.PollEvery(5), "the file is read on another thread");
+    }
+
+    [Test]
     public async Task File_Missing_IncompleteAndLoggedOnceUntilItIsThere()
     {
         var seeds = new FileSeeds(_path, _log);
 
         Assert.That((await seeds.ResolveAsync(default)).IsComplete, Is.False);
         Assert.That((await seeds.ResolveAsync(default)).IsComplete, Is.False);
-        Assert.That(_log.Lines, Has.Count.EqualTo(1));
+        Assert.That(_log.Lines, Has.Length.EqualTo(1));
 
         await File.WriteAllTextAsync(_path, "10.0.0.1:7600");
         Assert.That((await seeds.ResolveAsync(default)).IsComplete, Is.True);
-        Assert.That(_log.Lines, Has.Count.EqualTo(2));
+        Assert.That(_log.Lines, Has.Length.EqualTo(2));
     }
 
     [TestCase("nonsense", "Line 2")]
