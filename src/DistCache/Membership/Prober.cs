@@ -263,8 +263,10 @@ internal sealed class Prober(
 
         if (!probe.IsRefused)
         {
-            // Helpers that answered "no" show that this node hears well; silent ones, or none to ask, that perhaps it does not.
-            health.Worsen(probe.Helpers.Count == 0 ? 1 : probe.Helpers.Count - probe.HelpersAnswered);
+            // Helpers that answered "no" show that this node hears well; silent ones, or none to ask, that perhaps it does not. One
+            // against the other: where two died at once, each is asked about the other, and that is no fault of this node.
+            var silent = probe.Helpers.Count - probe.HelpersAnswered;
+            health.Worsen(probe.Helpers.Count == 0 ? 1 : Math.Max(0, silent - probe.HelpersAnswered));
         }
 
         if (!entry.IsLive || IsFresh(entry, now))

@@ -20,7 +20,7 @@ public sealed class CrashScenarios
         var times = Enumerable.Range(1, Repetitions).Select(seed => Detect(nodes, profile, seed, crashes: 2)).Order().ToArray();
 
         TestContext.Out.WriteLine($"Agreed after {times[0]:F2} to {times[^1]:F2} s, median {times[Repetitions / 2]:F2} s.");
-        Assert.That(times[Repetitions / 2], Is.LessThanOrEqualTo(profile == ClusterProfile.Lan ? 8 : 4.2));
+        Assert.That(times[Repetitions / 2], Is.LessThanOrEqualTo(profile == ClusterProfile.Lan ? 7 : 3.5));
     }
 
     [TestCase(3, 2)]
