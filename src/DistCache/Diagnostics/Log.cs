@@ -17,7 +17,7 @@ internal static partial class Log
     [LoggerMessage(101, LogLevel.Information, "Node {Node} leaves; handed over: {IsHandedOver}, after {Milliseconds:F0} ms.")]
     public static partial void NodeLeaves(ILogger logger, NodeIdentity node, bool isHandedOver, double milliseconds);
 
-    [LoggerMessage(102, LogLevel.Warning, "Peers are served at {Address}, beyond loopback, without a shared secret: whoever reaches the port can read and write the cache. Set Cluster.SharedSecret.")]
+    [LoggerMessage(102, LogLevel.Warning, "Peers are served at {Address}, beyond loopback, without a shared secret or mutual TLS: whoever reaches the port can read and write the cache. Set Cluster.SharedSecret or Cluster.Tls.")]
     public static partial void OpenPort(ILogger logger, PeerAddress address);
 
     // Membership
@@ -110,4 +110,10 @@ internal static partial class Log
 
     [LoggerMessage(507, LogLevel.Error, "A subscriber failed when it was told that {Peer} cannot be reached.")]
     public static partial void BrokenSubscriberFailed(ILogger logger, PeerAddress peer, Exception exception);
+
+    [LoggerMessage(520, LogLevel.Information, "The certificate for peers was renewed: new connections use {Thumbprint}, valid until {NotAfter:u}.")]
+    public static partial void CertificateRenewed(ILogger logger, string thumbprint, DateTime notAfter);
+
+    [LoggerMessage(521, LogLevel.Warning, "The certificate for peers cannot be renewed, the former one is used on. {Problem}")]
+    public static partial void CertificateNotRenewed(ILogger logger, string problem);
 }

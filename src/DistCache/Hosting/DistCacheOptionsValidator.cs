@@ -3,6 +3,7 @@ using DistCache.Entries;
 using DistCache.Memory;
 using DistCache.Membership;
 using DistCache.Peers;
+using DistCache.Wire;
 using Microsoft.Extensions.Options;
 
 namespace DistCache.Hosting;
@@ -60,9 +61,45 @@ internal sealed class DistCacheOptionsValidator : IValidateOptions<DistCacheOpti
             failures.Add($"Cluster.SharedSecret has {cluster.SharedSecret.Length} characters; it must have at least {MinimumSecretLength}.");
         }
 
+        CheckTls(cluster.Tls, failures);
         CheckEnum("Cluster.Profile", cluster.Profile, failures);
         CheckRange("Cluster.JoinTimeout", cluster.JoinTimeout, TimeSpan.Zero, TimeSpan.FromMinutes(5), failures);
         CheckRange("Cluster.LeaveTimeout", cluster.LeaveTimeout, TimeSpan.Zero, TimeSpan.FromMinutes(10), failures);
+    }
+
+    /// <summary>Reads the files as well: a node that cannot speak to its peers should not start.</summary>
+    private static void CheckTls(TlsOptions tls, List<string> failures)
+    {
+        if (tls.IsHalfSet)
+        {
+            failures.Add("Cluster.Tls has options but no certificate, so that it is off. Set Cluster.Tls.CertificatePath, or call Cluster.Tls.UseCertificate.");
+        }
+
+        if (tls is { Provider: not null, CertificatePath: { } path })
+        {
+            failures.Add($"Cluster.Tls.CertificatePath is \"{path}\", and UseCertificate was called too; one of the two must go.");
+            return;
+        }
+
+        if (!tls.IsOn)
+        {
+            return;
+        }
+
+        if (tls is { RequireClientCertificate: true, AuthorityPath: null, PeerName: null } && tls.GivenAuthorities().Count == 0)
+        {
+            failures.Add("Cluster.Tls.RequireClientCertificate is True with neither Cluster.Tls.AuthorityPath nor Cluster.Tls.PeerName: whoever has a certificate of a public authority would be let in. Set one of them.");
+        }
+
+        if (tls.PeerName is not null && Uri.CheckHostName(tls.PeerName) != UriHostNameType.Dns)
+        {
+            failures.Add($"Cluster.Tls.PeerName is \"{tls.PeerName}\"; it must be a DNS name that the certificates of all nodes carry, for example \"cache.internal\".");
+        }
+
+        if (TlsMaterial.FindProblem(tls) is { } problem)
+        {
+            failures.Add(problem);
+        }
     }
 
     private static void CheckSeed(string property, string entry, List<string> failures)

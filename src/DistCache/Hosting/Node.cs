@@ -39,7 +39,8 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         _memory = new MemoryTier(_options.Memory.SizeLimit, _options.Memory.Eviction, time, _logger);
         var clock = new HybridClock(time);
         var secret = _options.Cluster.SharedSecret is { } text ? Encoding.UTF8.GetBytes(text) : null;
-        var wire = new WireSettings(_options.Cluster.Name) { Secret = secret };
+        var tls = _options.Cluster.Tls is { IsOn: true } set ? new TlsCredentials(set, time, _logger) : null;
+        var wire = new WireSettings(_options.Cluster.Name) { Secret = secret, Tls = tls };
         _transport = new WireTransport(wire, () => Identity, clock, this, time, _logger);
         _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, Random.Shared, _options.Replication, _logger);
         Cache = new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options);
@@ -62,7 +63,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         }
 
         var bound = await _transport.StartAsync(PeerAddress.Parse(listen), cancellationToken).ConfigureAwait(false);
-        if (_options.Cluster.SharedSecret is null && !IsLoopback(bound))
+        if (IsOpen(_options.Cluster, bound))
         {
             Log.OpenPort(_logger, bound);
         }
@@ -150,6 +151,10 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
             cluster.JoinTimeout);
         return new GossipLoop(settings, _transport, _time, Random.Shared, CombinedSeeds.Parse(cluster.Seeds, _logger), _logger);
     }
+
+    /// <summary>Whether strangers may reach the port and nothing there asks who they are.</summary>
+    internal static bool IsOpen(ClusterOptions cluster, PeerAddress bound) =>
+        !IsLoopback(bound) && cluster is { SharedSecret: null } and not { Tls: { IsOn: true, RequireClientCertificate: true } };
 
     private static bool IsLoopback(PeerAddress address) =>
         address.Host == "localhost" || (IPAddress.TryParse(address.Host, out var ip) && IPAddress.IsLoopback(ip));

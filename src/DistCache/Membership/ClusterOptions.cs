@@ -33,9 +33,12 @@ public sealed class ClusterOptions
 
     /// <summary>
     /// Must be the same on all nodes: each proves to the other that it knows it, without sending it, before anything else is said. At
-    /// least 16 characters, better 32 random ones; none unless set. It keeps strangers out; it does not encrypt.
+    /// least 16 characters, better 32 random ones; none unless set. It keeps strangers out; it does not encrypt: <see cref="Tls"/> does.
     /// </summary>
     public string? SharedSecret { get; set; }
+
+    /// <summary>Encryption and certificates between nodes; none unless a certificate is set.</summary>
+    public TlsOptions Tls { get; } = new();
 
     /// <summary>How quickly a silent member is given up. <see cref="ClusterProfile.Lan"/> unless set.</summary>
     public ClusterProfile Profile { get; set; } = ClusterProfile.Lan;

@@ -24,6 +24,7 @@ internal sealed class LaneDial : IDisposable
     private readonly byte[] _nonce;
     private Hello? _ownHello;
     private DialledStream? _stream;
+    private volatile bool _isSecure;
 
     private LaneDial(WireContext context, PeerAddress address, Lane lane)
     {
@@ -43,6 +44,8 @@ internal sealed class LaneDial : IDisposable
     private CancellationTokenRegistration Closing { get; }
 
     private HttpResponseMessage? Response { get; set; }
+
+    private string Scheme => _context.Settings.Tls is null ? "http" : "https";
 
     /// <summary>Where requests are written.</summary>
     public Stream RequestStream { get; private set; } = Stream.Null;
@@ -98,7 +101,7 @@ internal sealed class LaneDial : IDisposable
     private async Task<LaneConnection> ConnectAsync()
     {
         // Not disposed here: its content, the open end of the lane, would go with it.
-        var request = new HttpRequestMessage(HttpMethod.Post, new Uri($"http://{_address}{GrpcProtocol.ExchangePath}"))
+        var request = new HttpRequestMessage(HttpMethod.Post, new Uri($"{Scheme}://{_address}{GrpcProtocol.ExchangePath}"))
         {
             Version = HttpVersion.Version20,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
@@ -174,7 +177,7 @@ internal sealed class LaneDial : IDisposable
     }
 
     private async ValueTask<ReadOnlyMemory<byte>> ReadAsync(FrameReader reader) =>
-        await reader.ReadAsync(Lifetime.Token).ConfigureAwait(false) ?? throw new EndedException(ReadEnd());
+        await reader.ReadAsync(Lifetime.Token).ConfigureAwait(false) ?? throw new PeerFaultException(ReadEnd());
 
     private void CheckResponse(HttpResponseMessage response)
     {
@@ -191,11 +194,11 @@ internal sealed class LaneDial : IDisposable
 
         if (response.Headers.Contains(GrpcProtocol.StatusName))
         {
-            throw new EndedException(ReadEnd());
+            throw new PeerFaultException(ReadEnd());
         }
     }
 
-    private EndedException NotOne(string reason) => new(new PeerFault(FaultKind.Refused, $"{_address} is not a DistCache node: {reason}."));
+    private PeerFaultException NotOne(string reason) => new(new PeerFault(FaultKind.Refused, $"{_address} is not a DistCache node: {reason}."));
 
     private string? Find(string name) =>
         Response is not null && (Response.TrailingHeaders.TryGetValues(name, out var values) || Response.Headers.TryGetValues(name, out values))
@@ -204,31 +207,34 @@ internal sealed class LaneDial : IDisposable
 
     private PeerFault ToFault(Exception exception) => exception switch
     {
-        EndedException ended => ended.Fault,
+        _ when Find<PeerFaultException>(exception) is { } ended => ended.Fault,
         RefusalException refusal => new PeerFault(FaultKind.Refused, $"{_address}: {refusal.Message}"),
         OperationCanceledException when _context.Closing.IsCancellationRequested => PeerLane.Closing,
         OperationCanceledException when Lifetime.IsCancellationRequested => new PeerFault(
             FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
-        _ when CodeOf(exception) == SocketError.ConnectionRefused => new PeerFault(
+        _ when Find<SocketException>(exception) is { SocketErrorCode: SocketError.ConnectionRefused } => new PeerFault(
             FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
         _ when _stream is { HasHeard: false } => new PeerFault(
-            FaultKind.Unreachable, $"{_address} closed the connection without a word: it is closing, or it has too many connections."),
+            FaultKind.Unreachable,
+            $"{_address} closed the connection without a word: it is closing, has too many connections, or expects TLS (Cluster.Tls)."),
+        _ when _isSecure && Response is null => new PeerFault(
+            FaultKind.Refused, $"{_address} closed the connection after TLS was agreed on. If it does not take this node's certificate, its log says why."),
         HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } http =>
             new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {http.InnerException?.Message ?? http.Message}."),
-        HttpRequestException or IOException or OperationCanceledException when CodeOf(exception) is null => new PeerFault(
+        HttpRequestException or IOException or OperationCanceledException when Find<SocketException>(exception) is null => new PeerFault(
             FaultKind.Refused, $"{_address} does not speak the protocol of a DistCache node: {exception.Message}"),
         _ => new PeerFault(FaultKind.Unreachable, $"{_address} cannot be reached: {exception.Message}"),
     };
 
-    /// <summary>What the system says of the connection, if the failure came from there.</summary>
-    private static SocketError? CodeOf(Exception? exception)
+    private static T? Find<T>(Exception? exception)
+        where T : Exception
     {
-        while (exception is not null and not SocketException)
+        while (exception is not null and not T)
         {
             exception = exception.InnerException;
         }
 
-        return (exception as SocketException)?.SocketErrorCode;
+        return (T?)exception;
     }
 
     private ReadOnlyMemory<byte> CreateFirstMessage()
@@ -263,18 +269,20 @@ internal sealed class LaneDial : IDisposable
         try
         {
             await socket.ConnectAsync(_address.Host, _address.Port, cancellationToken).ConfigureAwait(false);
-            return _stream = new DialledStream(socket);
+            _stream = new DialledStream(socket);
+            if (_context.Settings.Tls is not { } tls)
+            {
+                return _stream;
+            }
+
+            var secure = await TlsHandshake.DialAsync(tls, _stream, _address, cancellationToken).ConfigureAwait(false);
+            _isSecure = true;
+            return secure;
         }
         catch
         {
             socket.Dispose();
             throw;
         }
-    }
-
-    /// <summary>Carries a fault out of the handshake.</summary>
-    private sealed class EndedException(PeerFault fault) : Exception(fault.Reason)
-    {
-        public PeerFault Fault { get; } = fault;
     }
 }

@@ -13,15 +13,14 @@ internal static class LaneGreeting
 
     /// <summary>Gives the dialler's Hello once it is accepted.</summary>
     /// <exception cref="RefusalException">It is not.</exception>
-    public static async Task<Hello> GreetAsync(WireContext context, HttpContext http, FrameReader reader)
+    public static async Task<Hello> GreetAsync(WireContext context, HttpContext http, Guest guest, FrameReader reader)
     {
-        using var deadline = new CancellationTokenSource(WireLimits.HandshakeTimeout, context.Time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, http.RequestAborted, context.Closing.Token);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(guest.Patience, http.RequestAborted, context.Closing.Token);
         try
         {
-            return await GreetAsync(context, http, reader, either.Token).ConfigureAwait(false);
+            return await GreetAsync(context, http, guest, reader, either.Token).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (deadline.IsCancellationRequested)
+        catch (OperationCanceledException) when (guest.Patience.IsCancellationRequested)
         {
             throw new RefusalException(
                 GrpcStatus.ResourceExhausted, "silent", $"No complete handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s.");
@@ -29,7 +28,7 @@ internal static class LaneGreeting
     }
 
     private static async Task<Hello> GreetAsync(
-        WireContext context, HttpContext http, FrameReader reader, CancellationToken cancellationToken)
+        WireContext context, HttpContext http, Guest guest, FrameReader reader, CancellationToken cancellationToken)
     {
         var dialler = ControlCodec.ReadHello(await ReadAsync(reader, cancellationToken).ConfigureAwait(false));
         if (context.OwnNonces.Meet(dialler.Nonce))
@@ -40,26 +39,35 @@ internal static class LaneGreeting
         context.Check(dialler);
         var own = context.CreateHello(dialler.Lane, RandomNumberGenerator.GetBytes(Hello.NonceBytes));
         http.Response.ContentType = GrpcProtocol.ContentType;
-        await WriteAsync(http, (in MessagePackWriter writer) => ControlCodec.Write(writer, own), cancellationToken).ConfigureAwait(false);
         if (context.Settings.Secret is not { } secret)
         {
-            context.MergeClock(dialler.Clock);
+            Accept(context, guest, dialler);
+            await WriteAsync(http, WriteHello, cancellationToken).ConfigureAwait(false);
             return dialler;
         }
 
+        await WriteAsync(http, WriteHello, cancellationToken).ConfigureAwait(false);
         var proof = ControlCodec.ReadProof(await ReadAsync(reader, cancellationToken).ConfigureAwait(false));
         if (!CryptographicOperations.FixedTimeEquals(proof.Span, Proof.ByDialler(secret, dialler, own)))
         {
             throw new RefusalException(GrpcStatus.Unauthenticated, "secret", "The shared secret is another one (Cluster.SharedSecret).");
         }
 
-        // Not before the proof: a stranger must not move this node's clock.
-        context.MergeClock(dialler.Clock);
+        Accept(context, guest, dialler);
         await WriteAsync(
             http,
             (in MessagePackWriter writer) => ControlCodec.WriteProof(writer, context.Clock.Current, Proof.ByListener(secret, dialler, own)),
             cancellationToken).ConfigureAwait(false);
         return dialler;
+
+        void WriteHello(in MessagePackWriter writer) => ControlCodec.Write(writer, own);
+    }
+
+    /// <summary>Not before the proof: a stranger must not move this node's clock.</summary>
+    private static void Accept(WireContext context, Guest guest, Hello dialler)
+    {
+        context.MergeClock(dialler.Clock);
+        guest.Welcome();
     }
 
     private static async ValueTask<ReadOnlyMemory<byte>> ReadAsync(FrameReader reader, CancellationToken cancellationToken) =>

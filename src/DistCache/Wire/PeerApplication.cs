@@ -16,11 +16,8 @@ internal sealed class PeerApplication(WireContext context) : IHttpApplication<Ht
 
     public async Task ProcessRequestAsync(HttpContext http)
     {
-        if (http.Features.Get<Guest>() is { } guest)
-        {
-            guest.HasSpoken = true;
-        }
-
+        var guest = http.Features.GetRequiredFeature<Guest>();
+        guest.HasSpoken = true;
         if (!HttpMethods.IsPost(http.Request.Method) || !IsGrpc(http.Request.ContentType))
         {
             await RefuseAsync(http, "path", $"{http.Request.Method} of {http.Request.ContentType ?? "nothing"}").ConfigureAwait(false);
@@ -29,8 +26,12 @@ internal sealed class PeerApplication(WireContext context) : IHttpApplication<Ht
 
         switch (http.Request.Path.Value)
         {
+            case GrpcProtocol.ExchangePath when guest.TryOpenLane():
+                await ServedLane.ServeAsync(context, http, guest).ConfigureAwait(false);
+                break;
             case GrpcProtocol.ExchangePath:
-                await ServedLane.ServeAsync(context, http).ConfigureAwait(false);
+                Metrics.LaneRefused("limit");
+                await EndAsync(http, GrpcStatus.ResourceExhausted, "A connection carries one lane.").ConfigureAwait(false);
                 break;
             case GrpcProtocol.HealthCheckPath:
                 await HealthCheck.ServeAsync(context, http).ConfigureAwait(false);

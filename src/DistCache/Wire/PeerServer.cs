@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace DistCache.Wire;
@@ -19,6 +20,11 @@ internal sealed class PeerServer : IAsyncDisposable
 {
     /// <summary>From the end of the lanes to the end of their connections; what is left then is aborted.</summary>
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(2);
+
+    /// <summary>What a TLS connection begins with; HTTP/2 in plain text begins with a 'P'.</summary>
+    private const byte TlsHandshakeRecord = 0x16;
+
+    private const string NoRequest = "It closed without a request over HTTP/2.";
 
     private readonly WireContext _context;
     private readonly WebApplication _application;
@@ -120,13 +126,22 @@ internal sealed class PeerServer : IAsyncDisposable
             _listener = listener;
             listener.Protocols = HttpProtocols.Http2;
             listener.Use(next => connection => AdmitAsync(connection, next));
+            if (_context.Settings.Tls is { } tls)
+            {
+                listener.UseHttps(new TlsHandshakeCallbackOptions
+                {
+                    OnConnection = handshake => ValueTask.FromResult(
+                        TlsHandshake.ForListener(tls, flaw => handshake.Connection.Features.Get<Guest>()!.Flaw = $"As a client, {flaw}")),
+                    HandshakeTimeout = WireLimits.HandshakeTimeout,
+                });
+            }
         });
     }
 
     /// <summary>Counts connections, and those that end without ever having asked for anything: they do not speak HTTP/2.</summary>
     private async Task AdmitAsync(ConnectionContext connection, ConnectionDelegate next)
     {
-        var guest = new Guest();
+        using var guest = new Guest(connection, _context.Time);
         connection.Features.Set(guest);
         try
         {
@@ -135,19 +150,39 @@ internal sealed class PeerServer : IAsyncDisposable
                 guest.HasSpoken = true;
                 Refused(connection, "connections", $"More than {WireLimits.Connections} connections.");
                 connection.Abort();
-                return;
             }
-
-            await next(connection).ConfigureAwait(false);
+            else if (await SpeaksExpectedLanguageAsync(guest).ConfigureAwait(false))
+            {
+                await next(connection).ConfigureAwait(false);
+            }
         }
         finally
         {
             Interlocked.Decrement(ref _connections);
-            if (!guest.HasSpoken && !_context.Closing.IsCancellationRequested)
+            if (!guest.IsKnown && !_context.Closing.IsCancellationRequested && (guest.Flaw is not null || !guest.HasSpoken))
             {
-                Refused(connection, "http2", "It closed without a request over HTTP/2 in plain text with prior knowledge.");
+                var cause = guest.HasSpoken ? "unproved" : _context.Settings.Tls is null ? "http2" : "tls";
+                Refused(connection, cause, guest.Flaw ?? NoRequest);
             }
         }
+    }
+
+    /// <summary>The first byte tells TLS from plain text, so that the log can say which of the two is missing here or there.</summary>
+    private async Task<bool> SpeaksExpectedLanguageAsync(Guest guest)
+    {
+        var first = await guest.Input.ReadAsync().ConfigureAwait(false);
+        var isEmpty = first.Buffer.IsEmpty;
+        var isTls = !isEmpty && first.Buffer.FirstSpan[0] == TlsHandshakeRecord;
+        guest.Input.AdvanceTo(first.Buffer.Start);
+        if (isEmpty || isTls == _context.Settings.Tls is not null)
+        {
+            return !isEmpty;
+        }
+
+        guest.Flaw ??= isTls
+            ? "It speaks TLS, which is not set up here (Cluster.Tls)."
+            : "It speaks plain text, where TLS is expected (Cluster.Tls).";
+        return false;
     }
 
     private void Refused(ConnectionContext connection, string cause, string reason)
@@ -155,11 +190,4 @@ internal sealed class PeerServer : IAsyncDisposable
         Metrics.ConnectionRefused(cause);
         Log.ConnectionRefused(_context.Logger, connection.RemoteEndPoint?.ToString() ?? "an unknown address", reason);
     }
-}
-
-/// <summary>What is known of a connection to our port, among its features.</summary>
-internal sealed class Guest
-{
-    /// <summary>A request came over it.</summary>
-    public bool HasSpoken { get; set; }
 }

@@ -37,13 +37,13 @@ internal sealed class ServedLane
     private bool IsOverLimit =>
         Volatile.Read(ref _inFlight) >= WireLimits.RequestsInFlight || _reader.PinnedBytes > WireLimits.BytesInFlight;
 
-    public static async Task ServeAsync(WireContext context, HttpContext http)
+    public static async Task ServeAsync(WireContext context, HttpContext http, Guest guest)
     {
         using var reader = new FrameReader(http.Request.Body, WireLimits.HandshakeMessageBytes);
         var (status, reason) = (GrpcStatus.Ok, "");
         try
         {
-            var dialler = await LaneGreeting.GreetAsync(context, http, reader).ConfigureAwait(false);
+            var dialler = await LaneGreeting.GreetAsync(context, http, guest, reader).ConfigureAwait(false);
             await new ServedLane(context, http, reader, dialler).RunAsync().ConfigureAwait(false);
             if (context.Closing.IsCancellationRequested)
             {

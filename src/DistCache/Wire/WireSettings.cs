@@ -8,6 +8,9 @@ internal sealed record WireSettings(string Cluster)
 {
     /// <summary>What every node of the cluster must know, as bytes; null for none.</summary>
     public byte[]? Secret { get; init; }
+
+    /// <summary>The certificates; null where lanes are in plain text.</summary>
+    public TlsCredentials? Tls { get; init; }
 }
 
 /// <summary>The nonces of the dials that this node has under way, by which it knows itself when one arrives at its own port.</summary>

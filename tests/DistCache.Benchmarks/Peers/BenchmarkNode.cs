@@ -20,7 +20,12 @@ internal sealed class BenchmarkNode : IDisposable
 
     public DistCacheCluster Cluster => _host.Services.GetRequiredService<DistCacheCluster>();
 
-    public static async Task<BenchmarkNode> StartAsync(int index, IReadOnlyList<int> ports, int replicas, WriteAck ack)
+    /// <param name="index">Which of the ports is its own.</param>
+    /// <param name="ports">Of all nodes.</param>
+    /// <param name="replicas">Copies beside the primary's.</param>
+    /// <param name="ack">What a write waits for.</param>
+    /// <param name="tls">A file with a certificate that signed itself, and its key; empty for plain text.</param>
+    public static async Task<BenchmarkNode> StartAsync(int index, IReadOnlyList<int> ports, int replicas, WriteAck ack, string tls = "")
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
         builder.Logging.ClearProviders();
@@ -33,6 +38,11 @@ internal sealed class BenchmarkNode : IDisposable
             options.Replication.ReplicaCount = replicas;
             options.Replication.WriteAck = ack;
             options.Replication.OnReadFailure = OnReadFailure.Throw;
+            if (tls.Length > 0)
+            {
+                options.Cluster.Tls.CertificatePath = options.Cluster.Tls.AuthorityPath = tls;
+            }
+
             foreach (var port in ports)
             {
                 options.Cluster.Seeds.Add($"127.0.0.1:{port}");
@@ -47,7 +57,7 @@ internal sealed class BenchmarkNode : IDisposable
     public static async Task ServeAsync(Arguments arguments)
     {
         var ports = arguments.Text("ports", "").Split(',').Select(port => int.Parse(port, CultureInfo.InvariantCulture)).ToArray();
-        using var node = await StartAsync(arguments.Number("index", 1), ports, arguments.Number("replicas", 0), Enum.Parse<WriteAck>(arguments.Text("ack", "Majority")));
+        using var node = await StartAsync(arguments.Number("index", 1), ports, arguments.Number("replicas", 0), Enum.Parse<WriteAck>(arguments.Text("ack", "Majority")), arguments.Text("tls", ""));
         Console.WriteLine("ready");
         while (await Console.In.ReadLineAsync() is not null)
         {
@@ -55,14 +65,14 @@ internal sealed class BenchmarkNode : IDisposable
     }
 
     /// <summary>Starts this program again as another node.</summary>
-    public static Process StartProcess(int index, IReadOnlyList<int> ports, int replicas, WriteAck ack)
+    public static Process StartProcess(int index, IReadOnlyList<int> ports, int replicas, WriteAck ack, string tls = "")
     {
         var start = new ProcessStartInfo(Environment.ProcessPath!)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
         };
-        string[] words = ["peer", "node", $"index={index}", $"ports={string.Join(',', ports)}", $"replicas={replicas}", $"ack={ack}"];
+        string[] words = ["peer", "node", $"index={index}", $"ports={string.Join(',', ports)}", $"replicas={replicas}", $"ack={ack}", $"tls={tls}"];
         foreach (var word in words)
         {
             start.ArgumentList.Add(word);

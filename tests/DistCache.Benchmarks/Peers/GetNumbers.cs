@@ -36,7 +36,8 @@ internal static class GetNumbers
         }
     }
 
-    private static async Task<string[]> FillAsync(BenchmarkNode node)
+    /// <summary>Keys that the other node owns, with a value of 1 KiB each.</summary>
+    public static async Task<string[]> FillAsync(BenchmarkNode node)
     {
         var keys = Enumerable.Range(0, int.MaxValue)
             .Select(i => string.Create(CultureInfo.InvariantCulture, $"key:{i:D12}"))

@@ -83,18 +83,84 @@ internal sealed class BadInputTests
     }
 
     [Test]
-    public async Task Dialler_ThatSaysNothing_IsShownTheDoorInTime()
+    public async Task Dialler_ThatDoesNotProve_IsShownTheDoorInTime()
     {
         var time = new ManualTime();
-        await using var node = await TestNode.StartAsync("patient", time: time);
-        using var lane = new RawLane(node.Address, [0]);
-        Assert.That(() => time.ActiveTimers, Is.EqualTo(1).After(5_000, 10), "the handshake has not begun");
+        await using var node = await TestNode.StartAsync("patient", secret: "a secret", time: time);
+        using var lane = new RawLane(node.Address, RawLane.Frame(RawLane.Hello(hasSecret: true)));
+        await lane.ReadAsync();
 
         time.Advance(WireLimits.HandshakeTimeout);
         var end = await lane.ReadStatusAsync();
 
         Assert.That(end.Status, Is.EqualTo(GrpcStatus.ResourceExhausted));
         Assert.That(end.Message, Does.Contain("within 5 s"));
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(() => node.Transport.ServedConnections, Is.Zero.After(5_000, 10));
+    }
+
+    [TestCase(new byte[0])]
+    [TestCase(new[] { (byte)'P' })]
+    public async Task Connection_ThatAsksForNothing_IsClosedInTime(byte[] bytes)
+    {
+        var time = new ManualTime();
+        await using var node = await TestNode.StartAsync("patient", time: time);
+        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(node.Address.Host, node.Address.Port);
+        await socket.SendAsync(bytes);
+        Assert.That(() => time.ActiveTimers, Is.EqualTo(1).After(5_000, 10), "it was not accepted");
+
+        time.Advance(WireLimits.HandshakeTimeout);
+
+        await ReadToEndAsync(socket);
+        Assert.That(() => node.Transport.ServedConnections, Is.Zero.After(5_000, 10));
+    }
+
+    [Test]
+    public async Task Lane_OfAKnownPeer_IsNotShownTheDoor()
+    {
+        var time = new ManualTime();
+        await using var node = await TestNode.StartAsync("patient", time: time);
+        await using var friend = TestNode.Create("friend");
+        await friend.SendAsync(node, TestNode.Read("key"));
+        node.OnRequest = (_, _, _) => ValueTask.FromResult<PeerReply>(TestNode.Hit("the same lane"u8.ToArray()));
+        var isBroken = false;
+        friend.Transport.Broken += _ => isBroken = true;
+
+        time.Advance(TimeSpan.FromMinutes(1));
+
+        Assert.That(await friend.SendAsync(node, TestNode.Read("key")), Is.TypeOf<ReadReply>());
+        Assert.That(isBroken, Is.False);
+    }
+
+    [Test]
+    public async Task Stranger_ThatSendsMoreThan64KiB_IsCutOff()
+    {
+        using var lane = new RawLane(_node.Address, [0, 0, 0, 0xFF, 0xFF, .. new byte[40_000]]);
+
+        async Task GoOnAsync()
+        {
+            await lane.WriteAsync(new byte[25_600]);
+            await lane.ReadStatusAsync();
+        }
+
+        Assert.That(GoOnAsync, Throws.InstanceOf<IOException>().Or.InstanceOf<HttpRequestException>());
+
+        Assert.That(() => _metrics["distcache.wire.connections.refused/unproved"], Is.EqualTo(1).After(5_000, 10));
+    }
+
+    [Test]
+    public async Task SecondLane_OnAConnection_IsRefused()
+    {
+        using var client = new HttpMessageInvoker(new SocketsHttpHandler { UseProxy = false });
+        using var first = new RawLane(_node.Address, RawLane.Frame(RawLane.Hello()), client: client);
+        await first.ReadAsync();
+        using var second = new RawLane(_node.Address, RawLane.Frame(RawLane.Hello()), client: client);
+
+        var end = await second.ReadStatusAsync();
+
+        Assert.That(end.Status, Is.EqualTo(GrpcStatus.ResourceExhausted));
+        Assert.That(end.Message, Does.Contain("one lane"));
     }
 
     [Test]

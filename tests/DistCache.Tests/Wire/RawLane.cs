@@ -9,13 +9,14 @@ namespace DistCache.Tests.Wire;
 /// <summary>A gRPC stream to a node on which a test says whatever it likes.</summary>
 internal sealed class RawLane : IDisposable
 {
-    private readonly HttpMessageInvoker _client = new(new SocketsHttpHandler { UseProxy = false });
+    private readonly HttpMessageInvoker _client;
     private readonly DuplexContent _content;
     private readonly Task<HttpResponseMessage> _response;
     private FrameReader? _reader;
 
-    public RawLane(PeerAddress address, byte[] firstBytes, string path = GrpcProtocol.ExchangePath)
+    public RawLane(PeerAddress address, byte[] firstBytes, string path = GrpcProtocol.ExchangePath, HttpMessageInvoker? client = null)
     {
+        _client = client ?? new HttpMessageInvoker(new SocketsHttpHandler { UseProxy = false });
         _content = new DuplexContent(() => firstBytes);
         var request = new HttpRequestMessage(HttpMethod.Post, new Uri($"http://{address}{path}"))
         {

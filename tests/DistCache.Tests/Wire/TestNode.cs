@@ -1,6 +1,7 @@
 using DistCache.Entries;
 using DistCache.Peers;
 using DistCache.Wire;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DistCache.Tests.Wire;
@@ -10,11 +11,11 @@ internal sealed class TestNode : IPeerHandler, IAsyncDisposable
 {
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
-    private TestNode(string name, WireSettings settings, TimeProvider clockTime, TimeProvider time)
+    private TestNode(string name, WireSettings settings, TimeProvider clockTime, TimeProvider time, ILogger logger)
     {
         Identity = new NodeIdentity(NodeName.Parse(name), 1_000);
         Clock = new HybridClock(clockTime);
-        Transport = new WireTransport(settings, () => Identity, Clock, this, time, NullLogger.Instance);
+        Transport = new WireTransport(settings, () => Identity, Clock, this, time, logger);
     }
 
     public WireTransport Transport { get; }
@@ -34,17 +35,38 @@ internal sealed class TestNode : IPeerHandler, IAsyncDisposable
     /// <param name="secret">The shared secret; null for none.</param>
     /// <param name="clockTime">What its hybrid clock goes by.</param>
     /// <param name="time">What its deadlines go by.</param>
+    /// <param name="tls">Its certificates; null for plain text.</param>
+    /// <param name="logger">Null for none.</param>
     public static TestNode Create(
-        string name, string cluster = "test", string? secret = null, TimeProvider? clockTime = null, TimeProvider? time = null) => new(
-        name,
-        new WireSettings(cluster) { Secret = secret is null ? null : System.Text.Encoding.UTF8.GetBytes(secret) },
-        clockTime ?? TimeProvider.System,
-        time ?? TimeProvider.System);
+        string name,
+        string cluster = "test",
+        string? secret = null,
+        TimeProvider? clockTime = null,
+        TimeProvider? time = null,
+        TlsOptions? tls = null,
+        ILogger? logger = null)
+    {
+        time ??= TimeProvider.System;
+        logger ??= NullLogger.Instance;
+        var settings = new WireSettings(cluster)
+        {
+            Secret = secret is null ? null : System.Text.Encoding.UTF8.GetBytes(secret),
+            Tls = tls is null ? null : new TlsCredentials(tls, time, logger),
+        };
+        return new TestNode(name, settings, clockTime ?? TimeProvider.System, time, logger);
+    }
 
     public static async Task<TestNode> StartAsync(
-        string name, string cluster = "test", string? secret = null, TimeProvider? clockTime = null, TimeProvider? time = null, int port = 0)
+        string name,
+        string cluster = "test",
+        string? secret = null,
+        TimeProvider? clockTime = null,
+        TimeProvider? time = null,
+        int port = 0,
+        TlsOptions? tls = null,
+        ILogger? logger = null)
     {
-        var node = Create(name, cluster, secret, clockTime, time);
+        var node = Create(name, cluster, secret, clockTime, time, tls, logger);
         node.Address = await node.Transport.StartAsync(new PeerAddress("127.0.0.1", port), CancellationToken.None);
         return node;
     }

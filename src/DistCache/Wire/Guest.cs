@@ -1,0 +1,144 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+
+namespace DistCache.Wire;
+
+/// <summary>
+/// A connection to our port, among its features. Until a lane on it has proved who dials it may send
+/// <see cref="WireLimits.HandshakeMessageBytes"/> in all, TLS and HTTP/2 included, and stay for <see cref="WireLimits.HandshakeTimeout"/>.
+/// </summary>
+internal sealed class Guest : IDisposable
+{
+    /// <summary>From the end of its time, when it is told, to the end of the connection.</summary>
+    private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(1);
+
+    private readonly ConnectionContext _connection;
+    private readonly CancellationTokenSource _patience = new();
+    private readonly ITimer _timer;
+    private volatile bool _isKnown;
+    private int _lanes;
+
+    public Guest(ConnectionContext connection, TimeProvider time)
+    {
+        _connection = connection;
+        Input = new GuestInput(this, connection.Transport.Input);
+        connection.Transport = new GuestTransport(Input, connection.Transport.Output);
+        _timer = time.CreateTimer(static state => ((Guest)state!).OnTimer(), this, WireLimits.HandshakeTimeout, Farewell);
+    }
+
+    /// <summary>What it sends.</summary>
+    public PipeReader Input { get; }
+
+    /// <summary>Over when its time is up; not for one that is known.</summary>
+    public CancellationToken Patience => _patience.Token;
+
+    /// <summary>A request came over it.</summary>
+    public bool HasSpoken { get; set; }
+
+    /// <summary>Why it was turned away before it could ask for anything.</summary>
+    public string? Flaw { get; set; }
+
+    public bool IsKnown => _isKnown;
+
+    /// <summary>A connection carries one lane.</summary>
+    public bool TryOpenLane() => Interlocked.Exchange(ref _lanes, 1) == 0;
+
+    /// <summary>
+    /// The dialler is one of us: no more limits. Said before it is told itself, since it sends requests as soon as it knows.
+    /// </summary>
+    public void Welcome()
+    {
+        _isKnown = true;
+        _timer.Dispose();
+    }
+
+    public void Abort(string flaw)
+    {
+        Flaw ??= flaw;
+        _connection.Abort(new ConnectionAbortedException(flaw));
+    }
+
+    public void Dispose() => _timer.Dispose();
+
+    /// <summary>First who greets is told, so that the dialler hears why; then the connection goes.</summary>
+    private void OnTimer()
+    {
+        if (_isKnown)
+        {
+            return;
+        }
+
+        if (HasSpoken && !_patience.IsCancellationRequested)
+        {
+            _patience.Cancel();
+            _connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+            return;
+        }
+
+        _patience.Cancel();
+        Abort($"No lane within {WireLimits.HandshakeTimeout.TotalSeconds} s.");
+    }
+
+    private sealed class GuestTransport(PipeReader input, PipeWriter output) : IDuplexPipe
+    {
+        public PipeReader Input { get; } = input;
+
+        public PipeWriter Output { get; } = output;
+    }
+
+    /// <summary>Counts what comes in while the guest is not known; then it only hands on.</summary>
+    private sealed class GuestInput(Guest guest, PipeReader input) : PipeReader
+    {
+        private ReadOnlySequence<byte> _unread;
+        private long _consumedBytes;
+
+        public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) =>
+            guest._isKnown ? input.ReadAsync(cancellationToken) : CountedReadAsync(cancellationToken);
+
+        public override bool TryRead(out ReadResult result)
+        {
+            var isRead = input.TryRead(out result);
+            if (isRead && !guest._isKnown)
+            {
+                Count(result);
+            }
+
+            return isRead;
+        }
+
+        public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
+
+        public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+        {
+            if (!guest._isKnown)
+            {
+                _consumedBytes += _unread.Slice(_unread.Start, consumed).Length;
+            }
+
+            _unread = default;
+            input.AdvanceTo(consumed, examined);
+        }
+
+        public override void CancelPendingRead() => input.CancelPendingRead();
+
+        public override void Complete(Exception? exception = null) => input.Complete(exception);
+
+        private async ValueTask<ReadResult> CountedReadAsync(CancellationToken cancellationToken)
+        {
+            var result = await input.ReadAsync(cancellationToken).ConfigureAwait(false);
+            Count(result);
+            return result;
+        }
+
+        private void Count(ReadResult result)
+        {
+            _unread = result.Buffer;
+            if (_consumedBytes + _unread.Length > WireLimits.HandshakeMessageBytes)
+            {
+                guest.Abort($"More than {WireLimits.HandshakeMessageBytes} bytes before a handshake was complete.");
+            }
+        }
+    }
+}
