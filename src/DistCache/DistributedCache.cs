@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using DistCache.Diagnostics;
 using DistCache.Entries;
 using DistCache.Memory;
 using DistCache.Peers;
@@ -269,9 +270,13 @@ internal sealed class DistributedCache(
         ?? Unanswered("no owner of the key could be reached");
 
     /// <summary>A miss, unless the application wants to hear of it.</summary>
-    private ReadReply? Unanswered(string reason) => options.Replication.OnReadFailure == OnReadFailure.Miss
-        ? null
-        : throw new DistCacheUnavailableException($"The read was not answered: {reason}.");
+    private ReadReply? Unanswered(string reason)
+    {
+        Metrics.ReadUnanswered();
+        return options.Replication.OnReadFailure == OnReadFailure.Miss
+            ? null
+            : throw new DistCacheUnavailableException($"The read was not answered: {reason}.");
+    }
 
     private async Task<byte[]?> GetRemoteAsync(byte[] key, CancellationToken token) =>
         ToArray(await AskAsync(key, withValue: true, token).ConfigureAwait(false));

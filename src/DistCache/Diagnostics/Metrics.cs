@@ -68,4 +68,45 @@ internal static class Metrics
             RemovedEntries.Add(count, Reason(reason));
         }
     }
+
+    // Operations of the application
+
+    private static readonly Counter<long> Operations = Meter.CreateCounter<long>(
+        "distcache.operations", "{operation}", "Operations of the application, by operation and result; of gets: hit, miss or failed.");
+
+    private static readonly Histogram<double> OperationDurations = Meter.CreateHistogram<double>(
+        "distcache.operation.duration", "s", "How long operations of the application took, by operation.");
+
+    private static readonly Counter<long> UnansweredReads = Meter.CreateCounter<long>(
+        "distcache.reads.unanswered", "{read}", "Reads that no owner answered in time, whether the application was given a miss or an exception.");
+
+    public static bool AreOperationsObserved => Operations.Enabled || OperationDurations.Enabled;
+
+    public static void OperationEnded(string operation, string result, TimeSpan duration)
+    {
+        var name = new KeyValuePair<string, object?>("operation", operation);
+        Operations.Add(1, name, new KeyValuePair<string, object?>("result", result));
+        OperationDurations.Record(duration.TotalSeconds, name);
+    }
+
+    public static void ReadUnanswered() => UnansweredReads.Add(1);
+
+    // Hosting
+
+    /// <summary>The nodes of this process; they are read when somebody looks.</summary>
+    public static readonly NodeGauges Nodes = new();
+
+    private static readonly IReadOnlyList<Instrument> NodeInstruments =
+    [
+        Gauge("distcache.memory.entries", "{entry}", "Entries held.", static reading => reading.Entries),
+        Gauge("distcache.memory.tombstones", "{entry}", "Removed entries that are remembered.", static reading => reading.Tombstones),
+        Gauge("distcache.memory.used", "By", "Memory taken of the budget, with everything.", static reading => reading.UsedBytes),
+        Gauge("distcache.memory.limit", "By", "The memory budget.", static reading => reading.LimitBytes),
+        Gauge("distcache.takeover.slots", "{slot}", "Slots that the node owns and has not fetched yet; 0 at rest.", static reading => reading.ImportingSlots),
+        Meter.CreateObservableUpDownCounter(
+            "distcache.members", static () => Nodes.MeasureMembers(), "{member}", "Members of the cluster as the node sees them, by state."),
+    ];
+
+    private static ObservableUpDownCounter<long> Gauge(string name, string unit, string description, Func<NodeReading, long> value) =>
+        Meter.CreateObservableUpDownCounter(name, () => Nodes.Measure(value), unit, description);
 }

@@ -29,7 +29,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     private readonly Replicator _replicator;
     private readonly WireTransport _transport;
     private volatile GossipLoop? _gossip;
-    private volatile bool _isHandingOver;
+    private volatile NodePhase _phase;
 
     public Node(IOptions<DistCacheOptions> options, TimeProvider time, ILoggerFactory? loggers = null)
     {
@@ -43,13 +43,17 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         var wire = new WireSettings(_options.Cluster.Name) { Secret = secret, Tls = tls };
         _transport = new WireTransport(wire, () => Identity, clock, this, time, _logger);
         _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, Random.Shared, _options.Replication, _logger);
-        Cache = new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options);
+        Cache = new ObservedCache(new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options));
         Cluster = new DistCacheCluster(_replicator.Ownership, _logger);
+        Metrics.Nodes.Add(this, Read);
     }
 
-    public DistributedCache Cache { get; }
+    public ObservedCache Cache { get; }
 
     public DistCacheCluster Cluster { get; }
+
+    /// <summary>Where no port is to be opened there is nothing to join or to leave.</summary>
+    public NodePhase Phase => _options.Cluster.Listen is null ? NodePhase.Joined : _phase;
 
     private NodeIdentity Identity => _gossip?.Self ?? _replicator.Ownership.Current.View.Self.Record.Identity;
 
@@ -78,6 +82,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         await gossip.JoinAsync(cancellationToken).ConfigureAwait(false);
         _replicator.Open();
         await _replicator.GreetAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
+        _phase = NodePhase.Joined;
         Log.NodeStarted(_logger, Identity, bound, Cluster.View.Members.Length);
     }
 
@@ -91,7 +96,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
 
         var started = _time.GetTimestamp();
         var timeout = _options.Cluster.LeaveTimeout < limit ? _options.Cluster.LeaveTimeout : limit;
-        _isHandingOver = true;
+        _phase = NodePhase.Leaving;
         await gossip.LeaveAsync(cancellationToken).ConfigureAwait(false);
         var hasPeers = _replicator.Ownership.Current.LiveMembers.Length > 1;
         while (hasPeers && !_replicator.IsHandedOver && _time.GetElapsedTime(started) < timeout)
@@ -107,7 +112,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     {
         if (_gossip is { } gossip)
         {
-            if (_isHandingOver)
+            if (_phase == NodePhase.Leaving)
             {
                 await gossip.LeftAsync(CancellationToken.None).ConfigureAwait(false);
             }
@@ -127,8 +132,24 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         ?? _gossip?.HandleAsync(from, request, cancellationToken)
         ?? new ValueTask<PeerReply>(new PeerFault(FaultKind.Failed, "This node is starting."));
 
+    /// <summary>What instruments and health checks show.</summary>
+    public NodeReading Read()
+    {
+        var memory = _memory.Statistics;
+        var routing = _replicator.Ownership.Current;
+        return new NodeReading(
+            routing.View.Self.Name.ToString(),
+            memory.Entries,
+            memory.Tombstones,
+            memory.Bytes,
+            _memory.SizeLimit,
+            [.. routing.View.Members.Select(member => member.State)],
+            routing.Import.PendingSlots().Count);
+    }
+
     public async ValueTask DisposeAsync()
     {
+        Metrics.Nodes.Remove(this);
         Cache.Dispose();
         await StopAsync().ConfigureAwait(false);
         _memory.Dispose();

@@ -70,7 +70,6 @@ internal static class NodeHost
         builder.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Logging.SetMinimumLevel(LogLevel.Warning).AddFilter("DistCache", LogLevel.Information);
         builder.Services.AddSingleton<TakeoverWatch>();
-        builder.Services.AddSingleton<ILoggerProvider>(services => services.GetRequiredService<TakeoverWatch>());
         builder.Services.AddDistCache(builder.Configuration.GetSection("DistCache"));
     }
 

@@ -1,19 +1,29 @@
-using Microsoft.Extensions.Logging;
+using System.Diagnostics.Metrics;
 
 namespace DistCache.ClusterTests;
 
 /// <summary>
-/// Reads in the library's log whether this node is still fetching what it owns: a table change (300) names the slots that are to be taken
-/// over, the end of a takeover (301) the table. What a test kills next depends on it, since only what has its copies again may lose one.
+/// Whether this node is still fetching what it owns, as its instruments tell. What a test kills next depends on it, since only what has its
+/// copies again may lose one.
 /// </summary>
-internal sealed class TakeoverWatch : ILoggerProvider, ILogger
+internal sealed class TakeoverWatch : IDisposable
 {
-    private const int TableChanged = 300;
-    private const int TakeoverComplete = 301;
-
     private readonly Lock _lock = new();
-    private ulong _table;
-    private bool _isImporting;
+    private readonly MeterListener _listener = new();
+    private long _slots;
+
+    public TakeoverWatch()
+    {
+        _listener.InstrumentPublished = static (instrument, listener) =>
+        {
+            if (instrument is { Meter.Name: "DistCache", Name: "distcache.takeover.slots" })
+            {
+                listener.EnableMeasurementEvents(instrument);
+            }
+        };
+        _listener.SetMeasurementEventCallback<long>((_, slots, _, _) => _slots += slots);
+        _listener.Start();
+    }
 
     public bool IsImporting
     {
@@ -21,43 +31,12 @@ internal sealed class TakeoverWatch : ILoggerProvider, ILogger
         {
             lock (_lock)
             {
-                return _isImporting;
+                _slots = 0;
+                _listener.RecordObservableInstruments();
+                return _slots > 0;
             }
         }
     }
 
-    public ILogger CreateLogger(string categoryName) => this;
-
-    public IDisposable? BeginScope<TState>(TState state)
-        where TState : notnull => null;
-
-    public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Information;
-
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
-    {
-        if (eventId.Id is not (TableChanged or TakeoverComplete) || state is not IReadOnlyList<KeyValuePair<string, object?>> values)
-        {
-            return;
-        }
-
-        var hash = (ulong)Value(values, "Hash");
-        lock (_lock)
-        {
-            if (eventId.Id == TableChanged)
-            {
-                (_table, _isImporting) = (hash, (int)Value(values, "Slots") > 0);
-            }
-            else if (hash == _table)
-            {
-                _isImporting = false;
-            }
-        }
-    }
-
-    public void Dispose()
-    {
-    }
-
-    private static object Value(IReadOnlyList<KeyValuePair<string, object?>> values, string name) =>
-        values.First(value => value.Key == name).Value!;
+    public void Dispose() => _listener.Dispose();
 }
