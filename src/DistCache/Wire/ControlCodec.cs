@@ -19,7 +19,7 @@ internal static class ControlCodec
     public static PeerFault ReadFault(MessageHead head, ref MessagePackReader reader)
     {
         var extra = head.FieldsAfter(2);
-        var fault = new PeerFault((FaultKind)reader.ReadUpTo((ulong)FaultKind.NotListening), reader.ReadString(WireLimits.ReasonBytes));
+        var fault = new PeerFault((FaultKind)reader.ReadUpTo((ulong)FaultKind.NotListening), ForeignText.Clean(reader.ReadString(WireLimits.ReasonBytes)));
         reader.Finish(extra);
         return fault;
     }

@@ -82,7 +82,7 @@ internal sealed class LaneDial : IDisposable
     public PeerFault ReadEnd()
     {
         var status = Find(GrpcProtocol.StatusName);
-        var message = GrpcProtocol.DecodeMessage(Find(GrpcProtocol.MessageName) ?? "");
+        var message = ForeignText.Clean(GrpcProtocol.DecodeMessage(Find(GrpcProtocol.MessageName) ?? ""));
         return status is null or "0" or "14"
             ? new PeerFault(FaultKind.Unreachable, $"{_address} closed the lane. {message}".TrimEnd())
             : new PeerFault(FaultKind.Refused, $"{_address} refused with status {status}: {message}");
@@ -189,7 +189,7 @@ internal sealed class LaneDial : IDisposable
         var type = response.Content.Headers.ContentType?.MediaType;
         if (type?.StartsWith(GrpcProtocol.ContentType, StringComparison.OrdinalIgnoreCase) != true)
         {
-            throw NotOne($"it answered with the content type \"{type}\"");
+            throw NotOne($"it answered with the content type \"{ForeignText.Clean(type ?? "")}\"");
         }
 
         if (response.Headers.Contains(GrpcProtocol.StatusName))

@@ -20,7 +20,7 @@ internal sealed class PeerApplication(WireContext context) : IHttpApplication<Ht
         guest.HasSpoken = true;
         if (!HttpMethods.IsPost(http.Request.Method) || !IsGrpc(http.Request.ContentType))
         {
-            await RefuseAsync(http, "path", $"{http.Request.Method} of {http.Request.ContentType ?? "nothing"}").ConfigureAwait(false);
+            await RefuseAsync(http, "path", ForeignText.Clean($"{http.Request.Method} of {http.Request.ContentType ?? "nothing"}")).ConfigureAwait(false);
             return;
         }
 

@@ -11,8 +11,6 @@ namespace DistCache.Wire;
 /// </summary>
 internal static class TlsHandshake
 {
-    private const int LoggedNameLength = 128;
-
     /// <summary>For the listener; <paramref name="refused"/> is told why a dialler is turned away.</summary>
     public static SslServerAuthenticationOptions ForListener(TlsCredentials tls, Action<string> refused)
     {
@@ -93,7 +91,7 @@ internal static class TlsHandshake
             return "it shows no certificate (Cluster.Tls).";
         }
 
-        var name = Clean(shown.Subject);
+        var name = ForeignText.Clean(shown.Subject);
         if (errors.HasFlag(SslPolicyErrors.RemoteCertificateChainErrors))
         {
             var flaws = chain?.ChainElements.SelectMany(element => element.ChainElementStatus).Concat(chain.ChainStatus)
@@ -106,10 +104,6 @@ internal static class TlsHandshake
             : tls.PeerName is not null ? $"its certificate \"{name}\" is not for \"{expected}\" (Cluster.Tls.PeerName)."
             : $"its certificate \"{name}\" is not for the address that was dialled, \"{expected}\". Put that into the certificate, or a name that all have into Cluster.Tls.PeerName.";
     }
-
-    /// <summary>A stranger's certificate says what it likes: no line breaks in the log, and not too much.</summary>
-    private static string Clean(string name) =>
-        string.Concat(name.Take(LoggedNameLength).Select(letter => char.IsControl(letter) ? '?' : letter));
 
     private static PeerFaultException Refused(PeerAddress address, string reason) =>
         new(new PeerFault(FaultKind.Refused, $"{address} cannot be spoken to: {reason}"));

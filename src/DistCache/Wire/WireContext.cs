@@ -34,7 +34,7 @@ internal sealed class WireContext(
             throw new RefusalException(
                 GrpcStatus.FailedPrecondition,
                 "cluster",
-                $"The cluster \"{hello.Cluster}\", where this node belongs to \"{Settings.Cluster}\" (Cluster.Name).");
+                $"The cluster \"{ForeignText.Clean(hello.Cluster)}\", where this node belongs to \"{Settings.Cluster}\" (Cluster.Name).");
         }
 
         if (hello.HasSecret != Settings.Secret is not null)

@@ -8,7 +8,7 @@ internal static class WireLimits
     /// <summary>What a node sends in its Hello; another version is refused.</summary>
     public const int ProtocolVersion = 1;
 
-    /// <summary>From the first byte of a dial to the end of the handshake, on both sides.</summary>
+    /// <summary>From the first byte of a dial to the end of the handshake, on both sides; a stranger gets no more of our time.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(5);
 
     /// <summary>
@@ -20,7 +20,10 @@ internal static class WireLimits
     /// <summary>Without an answer to the ping in this time the connection is given up.</summary>
     public static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(5);
 
-    /// <summary>The longest message before the handshake is complete: a stranger gets no more of our memory.</summary>
+    /// <summary>
+    /// The longest message before the handshake is complete, and all that a dialler may send on a connection until then: a stranger gets no more of
+    /// our memory.
+    /// </summary>
     public const int HandshakeMessageBytes = 64 << 10;
 
     /// <summary>
@@ -57,14 +60,13 @@ internal static class WireLimits
     public const int ClusterNameBytes = 256;
 
     /// <summary>HTTP/2 streams of one connection: a lane needs one, a health probe may use a few.</summary>
-    public const int StreamsPerConnection = 16;
+    public const int StreamsPerConnection = 4;
 
     /// <summary>Connections that the port accepts: 256 members with 3 lanes each, twice, and as many for probes.</summary>
     public const int Connections = 2_048;
 
     /// <summary>
-    /// What a peer may send ahead of our reading, per stream and connection: enough for 250 MB/s at a round trip of a millisecond, and what
-    /// a stranger can make us hold for the 5 s of a handshake.
+    /// What a peer may send ahead of our reading, per stream and connection: enough for 250 MB/s at a round trip of a millisecond.
     /// </summary>
     public const int ServerWindowBytes = 256 << 10;
 
