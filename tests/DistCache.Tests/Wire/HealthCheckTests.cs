@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using DistCache.Wire;
 
 namespace DistCache.Tests.Wire;
@@ -41,47 +40,6 @@ internal sealed class HealthCheckTests
         using var call = new RawLane(_node.Address, RawLane.Frame(request), GrpcProtocol.HealthCheckPath);
 
         Assert.That((await call.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.InvalidArgument));
-    }
-
-    /// <summary>The witness that is not ours. Its packages come with <c>npm ci</c> in tests/grpc-js.</summary>
-    [Test]
-    public async Task Node_AskedByGrpcJs_IsServing()
-    {
-        var script = Path.Combine(ScriptFolder(), "health-check.mjs");
-        if (!Directory.Exists(Path.Combine(ScriptFolder(), "node_modules")))
-        {
-            Assert.Ignore("The packages of tests/grpc-js are not installed: run `npm ci --ignore-scripts` there.");
-        }
-
-        using var process = new Process { StartInfo = new ProcessStartInfo("node", [script, $"{_node.Address}"]) { RedirectStandardOutput = true, RedirectStandardError = true } };
-        try
-        {
-            process.Start();
-        }
-        catch (System.ComponentModel.Win32Exception)
-        {
-            Assert.Ignore("Node.js is not on the path.");
-        }
-
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        var output = process.StandardOutput.ReadToEndAsync(patience.Token);
-        var errors = process.StandardError.ReadToEndAsync(patience.Token);
-        await process.WaitForExitAsync(patience.Token);
-
-        Assert.That(await output, Does.StartWith("Check \"\": SERVING"), await errors);
-        Assert.That(process.ExitCode, Is.Zero, await output);
-    }
-
-    private static string ScriptFolder()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "DistCache.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        Assert.That(folder, Is.Not.Null, "the tests do not run inside the repository");
-        return Path.Combine(folder!.FullName, "tests", "grpc-js");
     }
 
     private RawLane Check(string service)
