@@ -39,7 +39,7 @@ internal sealed class LongRunTests : ClusterTest
 
         await load.StopAsync();
         await cluster.WaitUntilAgreedAsync(areAllOwners: false);
-        TestContext.Out.WriteLine(load.Describe());
+        TestContext.Out.WriteLine(FormattableString.Invariant($"{load.Describe()}; p99 of reads {load.TakeReadPercentile99():F2} ms"));
         var lost = await load.CheckAsync();
         Assert.Multiple(() =>
         {

@@ -4,6 +4,7 @@ namespace DistCache.ClusterTests;
 internal sealed class StopTests : ClusterTest
 {
     private const int Keys = 5_000;
+    private const int QuietReads = 20_000;
 
     [Test]
     public async Task RollingRestart_BySigtermUnderLoad_LosesNothingAndFailsNoRead()
@@ -12,6 +13,8 @@ internal sealed class StopTests : ClusterTest
         await cluster.StartAllAsync();
         var load = new Load(cluster, Keys, TestContext.CurrentContext.Random.Next());
         load.Start();
+        await cluster.WaitUntilAsync("there is load", () => Task.FromResult(load.Reads > QuietReads), Cluster.AgreeTimeout);
+        var quiet = load.TakeReadPercentile99();
         for (var index = 0; index < cluster.Count; index++)
         {
             // As a load balancer would: no new requests for the one that is about to stop.
@@ -24,7 +27,9 @@ internal sealed class StopTests : ClusterTest
         }
 
         await load.StopAsync();
-        TestContext.Out.WriteLine(load.Describe());
+        var restarting = load.TakeReadPercentile99();
+        TestContext.Out.WriteLine(FormattableString.Invariant(
+            $"{load.Describe()}; p99 of reads {quiet:F2} ms quiet, {restarting:F2} ms meanwhile: {restarting / quiet:F1} x"));
         var lost = await load.CheckAsync();
         Assert.Multiple(() =>
         {

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 
 namespace DistCache.ClusterTests;
 
@@ -29,6 +28,8 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
 
     /// <summary>Sets and removes that were acknowledged.</summary>
     public long Acknowledged => Interlocked.Read(ref _acknowledged);
+
+    public long Reads => Interlocked.Read(ref _reads);
 
     /// <summary>Reads that threw, or showed something else than the last acknowledged state of a key that only the reader writes.</summary>
     public long FailedReads => Interlocked.Read(ref _failedReads);
@@ -66,12 +67,20 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
         return lost;
     }
 
-    public string Describe()
+    public string Describe() => FormattableString.Invariant(
+        $"{Acknowledged:N0} writes acknowledged, {_failedWrites:N0} failed; {_reads:N0} reads, {FailedReads:N0} failed; seed {seed}");
+
+    /// <summary>Of the times that reads took the nodes since this was asked last.</summary>
+    public double TakeReadPercentile99()
     {
-        var times = _readMilliseconds.Order().ToArray();
-        var percentile99 = times.Length == 0 ? 0 : times[times.Length * 99 / 100];
-        return FormattableString.Invariant(
-            $"{Acknowledged:N0} writes acknowledged, {_failedWrites:N0} failed; {_reads:N0} reads, {FailedReads:N0} failed, p99 {percentile99:F1} ms; seed {seed}");
+        var times = new List<double>();
+        while (_readMilliseconds.TryDequeue(out var time))
+        {
+            times.Add(time);
+        }
+
+        times.Sort();
+        return times.Count == 0 ? 0 : times[times.Count * 99 / 100];
     }
 
     private async Task CallAsync(int caller)
@@ -113,12 +122,11 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
 
     private async Task ReadAsync(NodeProcess node, State state)
     {
-        var start = Stopwatch.GetTimestamp();
         Interlocked.Increment(ref _reads);
         try
         {
-            var value = await node.GetAsync(state.Key);
-            _readMilliseconds.Enqueue(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+            var (value, milliseconds) = await node.TimeGetAsync(state.Key);
+            _readMilliseconds.Enqueue(milliseconds);
             if (!state.Allows(value))
             {
                 Interlocked.Increment(ref _failedReads);

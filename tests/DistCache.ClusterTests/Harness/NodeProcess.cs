@@ -88,6 +88,13 @@ internal sealed partial class NodeProcess : IAsyncDisposable
 
     public async Task<string?[]> GetAsync(string[] keys) => (await AskAsync(Command.Get, keys)).Values!;
 
+    /// <summary>With how long it took the cache.</summary>
+    public async Task<(string? Value, double Milliseconds)> TimeGetAsync(string key)
+    {
+        var reply = await AskAsync(Command.Get, [key]);
+        return (reply.Values![0], reply.Milliseconds);
+    }
+
     public Task SetAsync(string key, string value) => AskAsync(Command.Set, [key], value);
 
     public Task RemoveAsync(string key) => AskAsync(Command.Remove, [key]);

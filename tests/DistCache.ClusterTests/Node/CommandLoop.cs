@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using Microsoft.Extensions.Caching.Distributed;
 
@@ -21,7 +22,9 @@ internal sealed class CommandLoop(IDistributedCache cache, DistCacheCluster clus
     {
         try
         {
-            Say(await DoAsync(command));
+            var started = Stopwatch.GetTimestamp();
+            var reply = await DoAsync(command);
+            Say(reply with { Milliseconds = Stopwatch.GetElapsedTime(started).TotalMilliseconds });
         }
         catch (Exception e)
         {

@@ -18,6 +18,9 @@ internal sealed record Reply(long Id)
     /// <summary>The values of the keys that were asked for; null where there is none.</summary>
     public string?[]? Values { get; init; }
 
+    /// <summary>How long the cache took for what was asked, without the way of question and reply.</summary>
+    public double Milliseconds { get; init; }
+
     public NodeView? View { get; init; }
 
     /// <summary>The type and the message of the exception that the cache threw.</summary>
