@@ -53,7 +53,10 @@ internal sealed class BenchmarkNode : IDisposable
         return new BenchmarkNode(host);
     }
 
-    /// <summary>What the other process does: be a node until its standard input ends, which it does when the one that started it ends.</summary>
+    /// <summary>
+    /// What the other process does: be a node until its standard input ends, which it does when the one that started it ends. Each line
+    /// that it reads it answers with what it has cost so far.
+    /// </summary>
     public static async Task ServeAsync(Arguments arguments)
     {
         var ports = arguments.Text("ports", "").Split(',').Select(port => int.Parse(port, CultureInfo.InvariantCulture)).ToArray();
@@ -61,11 +64,12 @@ internal sealed class BenchmarkNode : IDisposable
         Console.WriteLine("ready");
         while (await Console.In.ReadLineAsync() is not null)
         {
+            Console.WriteLine(Cost.OfThisProcess());
         }
     }
 
     /// <summary>Starts this program again as another node.</summary>
-    public static Process StartProcess(int index, IReadOnlyList<int> ports, int replicas, WriteAck ack, string tls = "")
+    public static OtherNode StartProcess(int index, IReadOnlyList<int> ports, int replicas, WriteAck ack, string tls = "")
     {
         var start = new ProcessStartInfo(Environment.ProcessPath!)
         {
@@ -84,7 +88,7 @@ internal sealed class BenchmarkNode : IDisposable
             throw new InvalidOperationException("The other node did not start.");
         }
 
-        return process;
+        return new OtherNode(process);
     }
 
     public static int[] FreePorts(int count)
