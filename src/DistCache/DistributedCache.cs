@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using DistCache.Diagnostics;
 using DistCache.Entries;
 using DistCache.Memory;
@@ -14,6 +15,7 @@ namespace DistCache;
 /// The cache as applications see it. Validates, encodes the key, answers from this node's memory where that may answer alone, and
 /// hands everything else to <see cref="ReadPath"/> and <see cref="WritePath"/>. Copies in and copies out.
 /// </summary>
+[SkipLocalsInit] // Keys are encoded on the stack, in room for the longest.
 internal sealed class DistributedCache(
     Ownership ownership, MemoryTier memory, ReadPath reads, WritePath writes, HybridClock clock, TimeProvider time, DistCacheOptions options)
     : IBufferDistributedCache, IDisposable
@@ -33,7 +35,7 @@ internal sealed class DistributedCache(
     {
         var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
         var slot = Slot.Of(bytes);
-        return reads.AnswersAlone(slot) ? GetAlone(bytes, slot) : ToArray(BlockRead(AskAsync(bytes.ToArray(), withValue: true, default)));
+        return reads.AnswersAlone(slot) ? GetAlone(bytes, slot) : ReadPath.ToArray(BlockRead(reads.Begin(bytes, slot, renew: true, withValue: true, default).Answer));
     }
 
     public Task<byte[]?> GetAsync(string key, CancellationToken token = default)
@@ -45,7 +47,7 @@ internal sealed class DistributedCache(
         }
 
         var slot = Slot.Of(bytes);
-        return reads.AnswersAlone(slot) ? Task.FromResult(GetAlone(bytes, slot)) : GetRemoteAsync(bytes.ToArray(), token);
+        return reads.AnswersAlone(slot) ? Task.FromResult(GetAlone(bytes, slot)) : reads.Begin(bytes, slot, renew: true, withValue: true, token).Value.AsTask();
     }
 
     public bool TryGet(string key, IBufferWriter<byte> destination)
@@ -55,7 +57,7 @@ internal sealed class DistributedCache(
         var slot = Slot.Of(bytes);
         return reads.AnswersAlone(slot)
             ? TryGetAlone(bytes, slot, destination)
-            : TryWrite(BlockRead(AskAsync(bytes.ToArray(), withValue: true, default)), destination);
+            : TryWrite(BlockRead(reads.Begin(bytes, slot, renew: true, withValue: true, default).Answer), destination);
     }
 
     public ValueTask<bool> TryGetAsync(string key, IBufferWriter<byte> destination, CancellationToken token = default)
@@ -68,7 +70,9 @@ internal sealed class DistributedCache(
         }
 
         var slot = Slot.Of(bytes);
-        return reads.AnswersAlone(slot) ? new(TryGetAlone(bytes, slot, destination)) : TryGetRemoteAsync(bytes.ToArray(), destination, token);
+        return reads.AnswersAlone(slot)
+            ? new(TryGetAlone(bytes, slot, destination))
+            : reads.Begin(bytes, slot, renew: true, withValue: true, token).Into(destination);
     }
 
     public void Set(string key, byte[] value, DistributedCacheEntryOptions options)
@@ -110,7 +114,7 @@ internal sealed class DistributedCache(
         var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
         if (!TryRefreshAlone(bytes))
         {
-            BlockRead(AskAsync(bytes.ToArray(), withValue: false, default))?.Release();
+            BlockRead(reads.ReadAsync(bytes, renew: true, withValue: false, default))?.Release();
         }
     }
 
@@ -122,7 +126,7 @@ internal sealed class DistributedCache(
             return Task.FromCanceled(token);
         }
 
-        return TryRefreshAlone(bytes) ? Task.CompletedTask : AskAsync(bytes.ToArray(), withValue: false, token).AsTask();
+        return TryRefreshAlone(bytes) ? Task.CompletedTask : reads.ReadAsync(bytes, renew: true, withValue: false, token).AsTask();
     }
 
     public void Remove(string key)
@@ -265,24 +269,14 @@ internal sealed class DistributedCache(
         return true;
     }
 
-    private async ValueTask<ReadReply?> AskAsync(byte[] key, bool withValue, CancellationToken token) =>
-        await reads.ReadAsync(key, renew: true, withValue, token).ConfigureAwait(false)
-        ?? Unanswered("no owner of the key could be reached");
-
     /// <summary>A miss, unless the application wants to hear of it.</summary>
-    private ReadReply? Unanswered(string reason)
+    public ReadReply? Unanswered(string reason)
     {
         Metrics.ReadUnanswered();
         return options.Replication.OnReadFailure == OnReadFailure.Miss
             ? null
             : throw new DistCacheUnavailableException($"The read was not answered: {reason}.");
     }
-
-    private async Task<byte[]?> GetRemoteAsync(byte[] key, CancellationToken token) =>
-        ToArray(await AskAsync(key, withValue: true, token).ConfigureAwait(false));
-
-    private async ValueTask<bool> TryGetRemoteAsync(byte[] key, IBufferWriter<byte> destination, CancellationToken token) =>
-        TryWrite(await AskAsync(key, withValue: true, token).ConfigureAwait(false), destination);
 
     private async ValueTask SetRemoteAsync(byte[] key, ReadOnlySequence<byte> value, Expiration expiration, CancellationToken token)
     {
@@ -320,13 +314,6 @@ internal sealed class DistributedCache(
     private ArgumentException TooLarge(long valueLength) => new(
         string.Create(CultureInfo.InvariantCulture, $"The value has {valueLength} bytes and does not fit into the memory budget of a node that owns its key; this one has {options.Memory.SizeLimit} bytes (Memory.SizeLimit)."),
         "value");
-
-    private static byte[]? ToArray(ReadReply? reply)
-    {
-        var value = reply?.Outcome == ReadOutcome.Hit ? reply.Value.ToArray() : null;
-        reply?.Release();
-        return value;
-    }
 
     private static bool TryWrite(ReadReply? reply, IBufferWriter<byte> destination)
     {

@@ -11,6 +11,9 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
+    /// <summary>How a due timer's callback is run: on the calling thread, unless a test wants threads of the pool as the system's timers use them.</summary>
+    public Action<Action> Run { get; set; } = static callback => callback();
+
     /// <summary>The timers that were made and not disposed.</summary>
     public int ActiveTimers
     {
@@ -50,7 +53,7 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
         var end = GetTimestamp() + duration.Ticks;
         while (TakeDue(end) is { } timer)
         {
-            timer.Fire();
+            Run(timer.Fire);
         }
 
         lock (_lock)

@@ -43,7 +43,9 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         var wire = new WireSettings(_options.Cluster.Name) { Secret = secret, Tls = tls };
         _transport = new WireTransport(wire, () => Identity, clock, this, time, _logger);
         _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, Random.Shared, _options.Replication, _logger);
-        Cache = new ObservedCache(new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options));
+        var cache = new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options);
+        _replicator.Reads.Unanswered = cache.Unanswered;
+        Cache = new ObservedCache(cache);
         Cluster = new DistCacheCluster(_replicator.Ownership, _logger);
         Metrics.Nodes.Add(this, Read);
     }

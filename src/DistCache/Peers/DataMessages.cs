@@ -11,6 +11,15 @@ namespace DistCache.Peers;
 /// <param name="AsHolder">Asks for what the receiver holds, whether it owns the slot or not: the slot's owner is still importing.</param>
 internal sealed record ReadRequest(ReadOnlyMemory<byte> Key, ulong TableHash, bool Renew, bool WithValue, bool AsHolder) : PeerRequest
 {
+    // These can be set anew, by an owner who uses the request again: there is one for each read.
+    public ReadOnlyMemory<byte> Key { get; set; } = Key;
+
+    public ulong TableHash { get; set; } = TableHash;
+
+    public bool Renew { get; set; } = Renew;
+
+    public bool WithValue { get; set; } = WithValue;
+
     public override Lane Lane => Lane.Data;
 }
 
@@ -55,6 +64,9 @@ internal sealed record ReadReply(
     /// <summary>The pooled array behind <see cref="Value"/>, if it is one.</summary>
     public byte[]? Rented { get; init; }
 
+    /// <summary>What lends the memory of <see cref="Value"/> instead, if something does.</summary>
+    public IDisposable? Loan { get; init; }
+
     /// <summary>Where an importing owner has not read to the end yet; empty for any other.</summary>
     public IReadOnlyList<PeerAddress> Holders { get; init; } = [];
 
@@ -64,6 +76,8 @@ internal sealed record ReadReply(
         {
             ArrayPool<byte>.Shared.Return(Rented);
         }
+
+        Loan?.Dispose();
     }
 }
 

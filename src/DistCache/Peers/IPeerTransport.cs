@@ -12,6 +12,24 @@ internal interface IPeerTransport
     /// </summary>
     /// <exception cref="OperationCanceledException">The caller gave up.</exception>
     ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken);
+
+    /// <summary>The same for a call that brings its own way to go on.</summary>
+    void Send(PeerAddress to, PeerCall call, TimeSpan timeout, CancellationToken cancellationToken) =>
+        _ = CarryAsync(this, to, call, timeout, cancellationToken);
+
+    private static async Task CarryAsync(IPeerTransport transport, PeerAddress to, PeerCall call, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        try
+        {
+            call.EndWith(await transport.SendAsync(to, call.Request, timeout, cancellationToken).ConfigureAwait(false));
+        }
+        catch (Exception exception)
+        {
+            call.EndWith(exception);
+        }
+
+        call.GoOn();
+    }
 }
 
 /// <summary>What a node does with the requests of others.</summary>

@@ -1,33 +1,48 @@
 namespace DistCache.Replication;
 
 /// <summary>
-/// Wakes callers whose first question is still unanswered after the hedge delay. All wait for the same time, so a queue in order of
-/// arrival and one timer, armed only while somebody waits, take the place of a timer for each read.
+/// Wakes reads whose first question is still unanswered after the hedge delay. All wait for the same time, and hardly any is still there
+/// when it is over, so they stand in a list that one timer looks through, armed only while there are any: a read that ends is not
+/// taken out, and one that uses the object again while it stands there costs nothing.
+/// <para>
+/// No lock: reads are pushed; the timer takes the whole list, and pushes back those that still wait.
+/// </para>
 /// </summary>
 internal sealed class HedgeClock(TimeProvider time, TimeSpan delay)
 {
-    /// <summary>A caller is woken so much late at the most.</summary>
+    /// <summary>A read is woken so much late at the most.</summary>
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(5);
 
-    private readonly Lock _lock = new();
-    private readonly Queue<(long AskedAt, FirstAnswer Answer, int Version)> _waiting = new();
     private ITimer? _timer;
+    private RemoteRead? _watched;
+    private int _isTicking;
 
-    /// <summary>Watches over this use of <paramref name="answer"/>.</summary>
-    public void Watch(FirstAnswer answer)
+    /// <summary>Watches over the read for as long as it waits.</summary>
+    public void Watch(RemoteRead read)
     {
-        lock (_lock)
+        if (read.TryWatch())
         {
-            _waiting.Enqueue((time.GetTimestamp(), answer, answer.Version));
-            if (_waiting.Count == 1)
-            {
-                Arm(delay);
-            }
+            Push(read);
+            StartTicking(delay);
         }
     }
 
-    private void Arm(TimeSpan dueIn)
+    private void Push(RemoteRead read)
     {
+        do
+        {
+            read.NextWatched = Volatile.Read(ref _watched);
+        }
+        while (Interlocked.CompareExchange(ref _watched, read, read.NextWatched) != read.NextWatched);
+    }
+
+    private void StartTicking(TimeSpan dueIn)
+    {
+        if (Volatile.Read(ref _isTicking) != 0 || Interlocked.Exchange(ref _isTicking, 1) != 0)
+        {
+            return;
+        }
+
         if (_timer is not null)
         {
             _timer.Change(dueIn, Timeout.InfiniteTimeSpan);
@@ -36,37 +51,68 @@ internal sealed class HedgeClock(TimeProvider time, TimeSpan delay)
 
         using (ExecutionContext.SuppressFlow())
         {
-            _timer = time.CreateTimer(static state => ((HedgeClock)state!).WakeDue(), this, dueIn, Timeout.InfiniteTimeSpan);
+            _timer = time.CreateTimer(static state => ((HedgeClock)state!).OnTick(), this, dueIn, Timeout.InfiniteTimeSpan);
         }
     }
 
-    private void WakeDue()
+    private void OnTick()
     {
-        while (TakeDue() is { Answer: { } answer } due)
+        var read = Interlocked.Exchange(ref _watched, null);
+        while (read is not null)
         {
-            answer.Hedge(due.Version);
+            var next = read.NextWatched;
+            read.NextWatched = null;
+            Look(read);
+            read = next;
+        }
+
+        // In this order: who pushes looks for the ticking after it did.
+        Interlocked.Exchange(ref _isTicking, 0);
+        if (Volatile.Read(ref _watched) is not null)
+        {
+            StartTicking(Tick);
         }
     }
 
-    /// <summary>The next that is due; none, and the timer armed for the rest, if there is no more.</summary>
-    private (FirstAnswer? Answer, int Version) TakeDue()
+    /// <summary>In this order: a read that begins again finds itself unwatched, or is found waiting here.</summary>
+    private void Look(RemoteRead read)
     {
-        lock (_lock)
+        read.Unwatch();
+        var state = read.State;
+        if (!RemoteRead.IsWaiting(state))
         {
-            if (!_waiting.TryPeek(out var next))
-            {
-                return default;
-            }
-
-            var left = delay - time.GetElapsedTime(next.AskedAt);
-            if (left > TimeSpan.Zero)
-            {
-                Arm(left > Tick ? left : Tick);
-                return default;
-            }
-
-            _waiting.Dequeue();
-            return (next.Answer, next.Version);
+            return;
         }
+
+        if (time.GetElapsedTime(read.StartedAt) >= delay)
+        {
+            if (read.TryHedge(state))
+            {
+                Wake(read);
+            }
+        }
+        else if (read.TryWatch())
+        {
+            Push(read);
+        }
+    }
+
+    /// <summary>
+    /// On a timer of its own that is due at once: what follows may run the code of the read's caller, which is free to block, and others
+    /// wait for this clock.
+    /// </summary>
+    private void Wake(RemoteRead read)
+    {
+        ITimer? hop = null;
+        hop = time.CreateTimer(
+            _ =>
+            {
+                hop?.Dispose();
+                read.AskOthers();
+            },
+            null,
+            Timeout.InfiniteTimeSpan,
+            Timeout.InfiniteTimeSpan);
+        hop.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
     }
 }

@@ -19,7 +19,8 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
 
     private static readonly TimeSpan SmallestTellingTimeout = TimeSpan.FromMilliseconds(5);
 
-    private static readonly PeerFault Stopped = new(FaultKind.Unreachable, "This node has stopped.");
+    /// <summary>What comes of asking after the host has stopped this node.</summary>
+    public static readonly PeerFault Stopped = new(FaultKind.Unreachable, "This node has stopped.");
 
     private readonly ConcurrentDictionary<NodeIdentity, long> _failedAt = new();
     private readonly ConcurrentDictionary<NodeIdentity, long> _exchangedAt = new();
@@ -44,14 +45,26 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
         }
 
         var reply = await SendAsync(to.Address, request, timeout, cancellationToken).ConfigureAwait(false);
+        await ConcludeAsync(to, reply, routing, request.Lane, timeout, cancellationToken).ConfigureAwait(false);
+        return reply;
+    }
+
+    /// <summary>The same for a call that brings its own way to go on; it draws its conclusions itself.</summary>
+    public void Send(Member to, PeerCall call, TimeSpan timeout, CancellationToken cancellationToken) =>
+        transport.Send(to.Address, call, timeout, cancellationToken);
+
+    /// <summary>Draws the conclusions from an answer. Completes at once, unless it makes sense to ask again after a moment.</summary>
+    public ValueTask ConcludeAsync(
+        Member to, PeerReply reply, Routing routing, Lane lane, TimeSpan timeout, CancellationToken cancellationToken)
+    {
         if (reply is PeerFault fault)
         {
-            if (Opens(fault.Kind, request.Lane, timeout))
+            if (Opens(fault.Kind, lane, timeout))
             {
                 Open(to.Record.Identity);
             }
 
-            return reply;
+            return default;
         }
 
         Close(to.Record.Identity);
@@ -61,15 +74,16 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
             // A refusal for that reason is worth waiting for the cure; an answer is not held up by it.
             if (IsNotMine(reply))
             {
-                await Exchange(to.Address, cancellationToken).ConfigureAwait(false);
+                return Exchange(to.Address, cancellationToken);
             }
-            else if (IsExchangeDue(to.Record.Identity))
+
+            if (IsExchangeDue(to.Record.Identity))
             {
                 _ = Exchange(to.Address, CancellationToken.None).AsTask();
             }
         }
 
-        return reply;
+        return default;
     }
 
     /// <summary>

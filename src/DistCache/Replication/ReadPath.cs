@@ -1,5 +1,5 @@
 using System.Buffers;
-using System.Runtime.CompilerServices;
+using System.Collections.Concurrent;
 using DistCache.Entries;
 using DistCache.Membership;
 using DistCache.Memory;
@@ -25,7 +25,14 @@ internal sealed class ReadPath(
     /// <summary>Room for a value whose length is not known yet; most fit.</summary>
     private const int FirstRentBytes = 4_096;
 
+    /// <summary>Objects of reads that are over, kept for others: as many as callers that wait at once, and no more than this.</summary>
+    private const int MaximumUnused = 4_096;
+
+    private readonly ConcurrentQueue<RemoteRead> _unused = new();
     private readonly HedgeClock _hedges = new(time, Inquiry.HedgeDelay);
+
+    /// <summary>What a caller gets where no owner could be reached, for this reason; a miss, unless it throws.</summary>
+    public Func<string, ReadReply?> Unanswered { get; set; } = static _ => null;
 
     /// <summary>This node may answer from its memory, without asking anybody.</summary>
     public bool AnswersAlone(Slot slot)
@@ -51,46 +58,109 @@ internal sealed class ReadPath(
         return outcome;
     }
 
-    /// <summary>Asks whoever must be asked; null if no owner could be reached.</summary>
+    /// <summary>Asks whoever must be asked; null, or what <see cref="Unanswered"/> makes of it, if no owner could be reached.</summary>
     /// <exception cref="OperationCanceledException">The caller gave up.</exception>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<ReadReply?> ReadAsync(ReadOnlyMemory<byte> key, bool renew, bool withValue, CancellationToken cancellationToken)
+    public ValueTask<ReadReply?> ReadAsync(ReadOnlySpan<byte> key, bool renew, bool withValue, CancellationToken cancellationToken) =>
+        Begin(key, Slot.Of(key), renew, withValue, cancellationToken).Answer;
+
+    /// <summary>The same; the outcome is taken from the read itself.</summary>
+    public RemoteRead Begin(ReadOnlySpan<byte> key, Slot slot, bool renew, bool withValue, CancellationToken cancellationToken)
     {
-        var slot = Slot.Of(key.Span);
-        var startedAt = time.GetTimestamp();
+        var read = _unused.TryDequeue(out var unused) ? unused : new RemoteRead(this);
+        var routing = ownership.Current;
+        read.Begin(key, slot, routing, renew, withValue, time.GetTimestamp(), cancellationToken);
+        if (options.ReadFrom != ReadFrom.Majority && FindRemotePrimary(routing, slot) is { } first)
+        {
+            // The way of nearly every remote read: one question, one answer that counts.
+            read.Ask(first, calls, _hedges, options.Timeout / 2);
+        }
+        else
+        {
+            GoOn(read, firstReply: null);
+        }
+
+        return read;
+    }
+
+    /// <summary>The first question was answered.</summary>
+    public void OnAnswer(RemoteRead read, PeerReply reply, TimeSpan patience)
+    {
+        var concluded = ConcludeAsync(read, reply, patience);
+        if (concluded.IsCompletedSuccessfully && Inquiry.IsSettledBy(reply, read.Routing.Table.Hash, options))
+        {
+            read.End((ReadReply)reply);
+            return;
+        }
+
+        GoOn(read, AfterAsync(concluded, reply));
+
+        static async Task<PeerReply> AfterAsync(ValueTask concluded, PeerReply reply)
+        {
+            await concluded.ConfigureAwait(false);
+            return reply;
+        }
+    }
+
+    public ValueTask ConcludeAsync(RemoteRead read, PeerReply reply, TimeSpan patience) =>
+        calls.ConcludeAsync(read.First!, reply, read.Routing, Lane.Data, patience, read.Token);
+
+    public void Recycle(RemoteRead read)
+    {
+        if (_unused.Count < MaximumUnused)
+        {
+            _unused.Enqueue(read);
+        }
+    }
+
+    /// <summary>The value of a hit; the reply is released.</summary>
+    public static byte[]? ToArray(ReadReply? reply)
+    {
+        var value = reply?.Outcome == ReadOutcome.Hit ? reply.Value.ToArray() : null;
+        reply?.Release();
+        return value;
+    }
+
+    /// <summary>One question was not enough, or there was nobody to put it to.</summary>
+    public void GoOn(RemoteRead read, Task<PeerReply>? firstReply)
+    {
+        read.Keep();
+        _ = GoOnAsync();
+
+        async Task GoOnAsync()
+        {
+            try
+            {
+                read.End(await AskAllAsync(read, firstReply).ConfigureAwait(false));
+            }
+            catch (Exception exception)
+            {
+                read.End(exception);
+            }
+        }
+    }
+
+    /// <summary>Asks until the matter is settled; null if no owner could be reached.</summary>
+    private async ValueTask<ReadReply?> AskAllAsync(RemoteRead read, Task<PeerReply>? firstReply)
+    {
+        var (routing, first) = (read.Routing, read.First);
         for (var retry = 0; ; retry++)
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            var left = options.Timeout - time.GetElapsedTime(startedAt);
+            read.Token.ThrowIfCancellationRequested();
+            var left = options.Timeout - time.GetElapsedTime(read.StartedAt);
             if (left <= TimeSpan.Zero)
             {
                 return null;
             }
 
-            var routing = ownership.Current;
-            var request = new ReadRequest(key, routing.Table.Hash, renew, withValue, AsHolder: false);
-            var first = options.ReadFrom == ReadFrom.Majority ? null : FindRemotePrimary(routing, slot);
-            Task<PeerReply>? firstReply = null;
-            if (first is not null)
-            {
-                // The way of nearly every remote read: one question, one answer that counts.
-                var asked = FirstAnswer.Rent();
-                _hedges.Watch(asked);
-                var reply = await asked.Follow(calls.SendAsync(first, request, routing, left < options.Timeout / 2 ? left : options.Timeout / 2, cancellationToken)).ConfigureAwait(false);
-                if (reply is not null && Inquiry.IsSettledBy(reply, routing.Table.Hash, options))
-                {
-                    return (ReadReply)reply;
-                }
-
-                firstReply = reply is null ? asked.Late : Task.FromResult(reply);
-            }
-
-            var inquiry = new Inquiry(routing, slot, request, Handle, calls, time, options.Timeout - time.GetElapsedTime(startedAt), options);
-            var best = await inquiry.RunAsync(first, firstReply, cancellationToken).ConfigureAwait(false);
+            var request = read.Request with { TableHash = routing.Table.Hash };
+            var inquiry = new Inquiry(routing, read.Slot, request, Handle, calls, time, left, options);
+            var best = await inquiry.RunAsync(first, firstReply, read.Token).ConfigureAwait(false);
             if (best is not null || !inquiry.WasDisowned || retry == MaximumRetries)
             {
                 return best;
             }
+
+            (routing, first, firstReply) = (ownership.Current, null, null);
         }
     }
 

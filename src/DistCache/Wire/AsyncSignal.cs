@@ -4,15 +4,16 @@ namespace DistCache.Wire;
 
 /// <summary>
 /// Wakes one waiting loop, without allocating: a <see cref="Set"/> with nobody waiting is kept for the next wait, several count as one.
-/// Only one waiter at a time. The waiter goes on in the thread pool, never inside <see cref="Set"/>.
+/// Only one waiter at a time.
 /// </summary>
-internal sealed class AsyncSignal : IValueTaskSource
+/// <param name="inline">The waiter goes on inside <see cref="Set"/>; else in the thread pool.</param>
+internal sealed class AsyncSignal(bool inline) : IValueTaskSource
 {
     private const int Clear = 0;
     private const int Kept = 1;
     private const int Waiting = 2;
 
-    private ManualResetValueTaskSourceCore<bool> _core = new() { RunContinuationsAsynchronously = true };
+    private ManualResetValueTaskSourceCore<bool> _core = new() { RunContinuationsAsynchronously = !inline };
     private int _state;
 
     public ValueTask WaitAsync()

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using DistCache.Entries;
 using DistCache.Peers;
 
@@ -15,33 +16,35 @@ internal enum AppendOutcome
 }
 
 /// <summary>
-/// The one writer of a lane. Anybody appends messages under a short lock; a single loop writes all that has gathered, while the next
-/// batch gathers. On the bulk lane a long message goes in chunks, one with each batch and every long message in turn, so that none
+/// The one writer of a lane. Anybody appends messages under a short lock; a single loop, which goes on on the thread that wakes it, writes
+/// all that has gathered, while the next batch gathers. On the bulk lane a long message goes in chunks, one with each batch and every long message in turn, so that none
 /// waits for another to end.
 /// </summary>
 internal sealed class BatchWriter(Lane lane, HybridClock clock)
 {
+    /// <summary>One frame of HTTP/2: such a write is one step of the connection below, and its flush may be asked for before it is done.</summary>
+    private const int OneFrameBytes = 16 << 10;
+
     private readonly Lock _lock = new();
-    private readonly AsyncSignal _work = new();
-    private readonly AsyncSignal _room = new();
+    private readonly AsyncSignal _work = new(inline: true);
+    private readonly AsyncSignal _room = new(inline: false);
     private readonly Queue<LongMessage> _long = new();
     private MessageBuffer _gathering = new();
     private MessageBuffer _writing = new();
     private long _unsentBytes;
+    private int _isDeferred;
     private bool _closed;
 
     /// <summary>More waits to be sent than a reader of requests should add to.</summary>
     public bool IsFull => Volatile.Read(ref _unsentBytes) > WireLimits.UnsentReplyBytes;
 
-    /// <summary>Appends a request and wakes the loop.</summary>
-    public AppendOutcome Append(uint id, PeerRequest request)
-    {
-        var outcome = Append(id, request, null);
-        Wake();
-        return outcome;
-    }
+    /// <summary>The next one whose wake-up is put off; see <see cref="Completions"/>.</summary>
+    public BatchWriter? NextDeferred { get; set; }
 
-    /// <summary>Appends a reply; the caller wakes the loop when it has no more of them.</summary>
+    /// <summary>Appends a request; the caller wakes the loop when it has no more of them.</summary>
+    public AppendOutcome Append(uint id, PeerRequest request) => Append(id, request, null);
+
+    /// <summary>Appends a reply.</summary>
     public AppendOutcome Append(uint id, PeerReply reply) => Append(id, null, reply);
 
     /// <summary>Appends a message that has no fields; the caller wakes the loop.</summary>
@@ -80,6 +83,11 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
 
     public void Wake() => _work.Set();
 
+    /// <summary>True if its wake-up was not put off already.</summary>
+    public bool TryDefer() => Interlocked.Exchange(ref _isDeferred, 1) == 0;
+
+    public void EndDeferral() => Volatile.Write(ref _isDeferred, 0);
+
     /// <summary>Waits until something was sent. For one waiter, the reader of requests.</summary>
     public ValueTask WaitForRoomAsync() => _room.WaitAsync();
 
@@ -111,21 +119,48 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
                 continue;
             }
 
-            await stream.WriteAsync(batch.Written, cancellationToken).ConfigureAwait(false);
-            if (part.Length > 0)
-            {
-                await stream.WriteAsync(part, cancellationToken).ConfigureAwait(false);
-            }
-
-            if (flush)
-            {
-                await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
-            }
-
+            await (flush ? SendAsync(stream, batch.Written, part, cancellationToken) : WriteAsync(stream, batch.Written, part, cancellationToken))
+                .ConfigureAwait(false);
             Interlocked.Add(ref _unsentBytes, -(batch.Length + part.Length));
             batch.Clear();
             _room.Set();
         }
+    }
+
+    private static async ValueTask WriteAsync(Stream stream, ReadOnlyMemory<byte> batch, ReadOnlyMemory<byte> part, CancellationToken cancellationToken)
+    {
+        await stream.WriteAsync(batch, cancellationToken).ConfigureAwait(false);
+        if (part.Length > 0)
+        {
+            await stream.WriteAsync(part, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// To a stream that sends only when it is flushed. The connection below does one thing after the other, each with two changes of
+    /// thread, so a short batch and its flush are asked for at once. A write that has to wait for the peer's window is not done when
+    /// the flush is: then it is flushed again.
+    /// </summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private static async ValueTask SendAsync(Stream stream, ReadOnlyMemory<byte> batch, ReadOnlyMemory<byte> part, CancellationToken cancellationToken)
+    {
+        if (batch.Length + part.Length > OneFrameBytes)
+        {
+            await WriteAsync(stream, batch, part, cancellationToken).ConfigureAwait(false);
+            await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        var write = WriteAsync(stream, batch, part, cancellationToken);
+        await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
+        if (!write.IsCompleted)
+        {
+            await write.ConfigureAwait(false);
+            await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        await write.ConfigureAwait(false);
     }
 
     /// <summary>One of the two.</summary>

@@ -45,8 +45,8 @@ internal static class DataCodec
         }
     }
 
-    /// <summary>The value is copied to a rented array, unless the message's memory stays as it is.</summary>
-    public static ReadReply ReadReadReply(MessageHead head, ref MessagePackReader reader, bool isOwned)
+    /// <summary>The value stays where it is, if the message's memory does or is lent; else it is copied to a rented array.</summary>
+    public static ReadReply ReadReadReply(MessageHead head, ref MessagePackReader reader, bool isOwned, ReceiveBuffer? lender)
     {
         var extra = head.FieldsAfter(7);
         var outcome = (ReadOutcome)reader.ReadUpTo((ulong)ReadOutcome.NotMine);
@@ -57,6 +57,12 @@ internal static class DataCodec
         var value = ElementCodec.ReadValue(ref reader);
         var holders = ReadHolders(ref reader);
         reader.Finish(extra);
+        if (!value.IsEmpty && !isOwned && lender is not null)
+        {
+            lender.Retain();
+            return new ReadReply(outcome, standing, table, version, remaining, value) { Loan = lender, Holders = holders };
+        }
+
         var rented = value.IsEmpty || isOwned ? null : ArrayPool<byte>.Shared.Rent(value.Length);
         if (rented is not null)
         {

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 
 namespace DistCache.Wire;
 
@@ -29,10 +30,19 @@ internal sealed class FrameReader(Stream stream, int maximumMessageBytes) : IDis
     public bool IsInsideMessage => _end > _start;
 
     /// <summary>Waits for more bytes; false at the end of the stream.</summary>
-    public async ValueTask<bool> FillAsync(CancellationToken cancellationToken)
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<bool> FillAsync(CancellationToken cancellationToken) =>
+        EndFill(await BeginFill(cancellationToken).ConfigureAwait(false));
+
+    /// <summary>The same in two steps, for a reader that is no async method.</summary>
+    public ValueTask<int> BeginFill(CancellationToken cancellationToken)
     {
         MakeRoom();
-        var read = await stream.ReadAsync(Buffer.Bytes.AsMemory(_end), cancellationToken).ConfigureAwait(false);
+        return stream.ReadAsync(Buffer.Bytes.AsMemory(_end), cancellationToken);
+    }
+
+    public bool EndFill(int read)
+    {
         _end += read;
         return read > 0;
     }

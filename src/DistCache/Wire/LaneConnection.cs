@@ -1,14 +1,18 @@
+using System.Runtime.CompilerServices;
 using DistCache.Diagnostics;
 using DistCache.Peers;
 
 namespace DistCache.Wire;
 
 /// <summary>
-/// The dialler's end of a lane that stands: requests go out through the batching writer, replies complete what waits in the table, in
+/// The dialler's end of a lane that stands: requests go out through the batching writer, replies end the calls that wait in the table, in
 /// whatever order they come. It breaks once, for whatever reason, and then all that waits gets the same fault.
 /// </summary>
 internal sealed class LaneConnection : IDisposable
 {
+    /// <summary>Not for anybody outside: the call is to be sent again on the bulk lane.</summary>
+    private static readonly PeerFault ForBulk = new(FaultKind.Failed, "Goes over the bulk lane.");
+
     private readonly WireContext _context;
     private readonly PeerAddress _address;
     private readonly Lane _lane;
@@ -18,6 +22,8 @@ internal sealed class LaneConnection : IDisposable
     private readonly PendingTable _pending;
     private readonly ChunkAssembly _chunks = new();
     private readonly CancellationToken _lifetime;
+    private readonly Action _onRead;
+    private ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter _read;
     private PeerLane? _owner;
     private int _broken;
 
@@ -32,7 +38,8 @@ internal sealed class LaneConnection : IDisposable
         _reader = reader;
         _lifetime = dial.Lifetime.Token;
         _writer = new BatchWriter(lane, context.Clock);
-        _pending = new PendingTable(context.Time, Abandon);
+        _pending = new PendingTable(context.Time, OnLate);
+        _onRead = () => Read(isFirst: false);
     }
 
     /// <summary>Who answered the Hello.</summary>
@@ -51,40 +58,47 @@ internal sealed class LaneConnection : IDisposable
         using (ExecutionContext.SuppressFlow())
         {
             _ = Task.Run(WriteLoopAsync, CancellationToken.None);
-            _ = Task.Run(ReadLoopAsync, CancellationToken.None);
+            ThreadPool.UnsafeQueueUserWorkItem(static connection => connection.Read(isFirst: true), this, preferLocal: false);
         }
     }
 
-    /// <summary>Sends a request; <paramref name="reply"/> is what comes of it, unless the outcome is another than Added.</summary>
-    public AddOutcome TrySend(
-        PeerRequest request, long deadline, bool waited, CancellationToken cancellationToken, out ValueTask<PeerReply> reply)
+    /// <summary>Takes a call over, if the outcome is Added; it goes on in the thread pool.</summary>
+    public AddOutcome TrySend(PeerCall call, bool waited)
     {
-        reply = default;
-        var added = _pending.TryAdd(request, deadline, waited, cancellationToken, out var pending);
-        if (pending is null)
+        call.Carrier = this;
+        var added = _pending.TryAdd(call, waited);
+        if (added != AddOutcome.Added)
         {
             return added;
         }
 
-        reply = pending.Reply;
-        pending.WatchToken();
-        AppendOutcome appended;
+        // From here on anybody may end it.
+        call.WatchToken(static state => ((LaneConnection)((PeerCall)state!).Carrier!).GiveUp((PeerCall)state!));
         try
         {
-            appended = _writer.Append(pending.Id, request);
+            var appended = _writer.Append(call.Id, call.Request);
+            if (appended != AppendOutcome.Appended && _pending.TryRemove(call))
+            {
+                call.EndWith(ToFault(appended));
+                LetGo(call);
+            }
         }
-        catch
+        catch (Exception exception)
         {
-            _pending.TryRemove(pending);
-            throw;
+            // A defect of the request: its sender hears of it.
+            if (_pending.TryRemove(call))
+            {
+                call.EndWith(exception);
+                LetGo(call);
+            }
         }
 
-        // Whoever takes it out completes it; if it is not there any more then the caller gave up or the lane broke meanwhile.
-        if (appended != AppendOutcome.Appended && _pending.TryRemove(pending))
+        if (LetGo(call))
         {
-            EndUnsent(pending, appended);
+            _context.Completions.Schedule();
         }
 
+        _context.Completions.Wake(_writer);
         return AddOutcome.Added;
     }
 
@@ -93,31 +107,62 @@ internal sealed class LaneConnection : IDisposable
 
     public void Dispose() => Break(PeerLane.Closing);
 
-    private void EndUnsent(PendingRequest pending, AppendOutcome outcome)
+    private PeerFault ToFault(AppendOutcome outcome) => outcome switch
     {
-        if (outcome == AppendOutcome.TooLong && _lane != Lane.Bulk)
+        AppendOutcome.TooLong when _lane != Lane.Bulk => ForBulk,
+        AppendOutcome.TooLong => new PeerFault(FaultKind.Failed, $"The request is longer than {WireLimits.MaximumMessageBytes} bytes."),
+        _ => new PeerFault(FaultKind.Unreachable, $"The lane to {_address} is closed."),
+    };
+
+    /// <summary>The sender or the ender has done with the call; the last one passes it on. True where somebody must drain then.</summary>
+    private bool LetGo(PeerCall call)
+    {
+        if (!call.LetGo())
         {
-            _ = SendOnBulkAsync(pending);
-            return;
+            return false;
         }
 
-        pending.Complete(outcome == AppendOutcome.TooLong
-            ? new PeerFault(FaultKind.Failed, $"The request is longer than {WireLimits.MaximumMessageBytes} bytes.")
-            : new PeerFault(FaultKind.Unreachable, $"The lane to {_address} is closed."));
+        if (ReferenceEquals(call.Reply, ForBulk))
+        {
+            // It, or its reply, is too long for this lane: the same caller gets what the bulk lane says.
+            if (_owner!.Bulk.Send(call) is not { } fault)
+            {
+                return false;
+            }
+
+            call.EndWith(fault);
+        }
+
+        _context.Completions.Add(call);
+        return true;
     }
 
-    /// <summary>The request, or its reply, is too long for this lane: the same caller gets what the bulk lane says.</summary>
-    private async Task SendOnBulkAsync(PendingRequest pending)
+    private void GiveUp(PeerCall call)
     {
-        try
+        if (_pending.TryRemove(call))
         {
-            pending.Complete(await _owner!.Bulk
-                .SendAsync(pending.Request!, pending.Deadline, pending.CancellationToken).ConfigureAwait(false));
+            Abandon(call.Id);
+            call.EndWith(new OperationCanceledException(call.CancellationToken));
+            LetGo(call);
+            _context.Completions.Schedule();
         }
-        catch (Exception exception)
+    }
+
+    private void OnLate(List<PeerCall> late)
+    {
+        late.ForEach(call => Abandon(call.Id));
+        EndAll(late, PeerFault.TimedOut);
+    }
+
+    private void EndAll(List<PeerCall> calls, PeerFault fault)
+    {
+        foreach (var call in calls)
         {
-            pending.Fail(exception);
+            call.EndWith(fault);
+            LetGo(call);
         }
+
+        _context.Completions.Schedule();
     }
 
     private void Abandon(uint id)
@@ -140,19 +185,36 @@ internal sealed class LaneConnection : IDisposable
         }
     }
 
-    private async Task ReadLoopAsync()
+    /// <summary>
+    /// On a thread of the pool that nobody waits for: reads what is there, gives the reading away with the next read, and then lets the
+    /// calls go on whose replies it has read.
+    /// </summary>
+    private void Read(bool isFirst)
     {
         PeerFault end;
         try
         {
-            do
+            // What came with the end of the handshake is here already.
+            while (isFirst || _reader.EndFill(_read.GetResult()))
             {
+                isFirst = false;
                 while (_reader.TryRead(out var message))
                 {
                     OnMessage(message, isOwned: false);
                 }
+
+                _read = _reader.BeginFill(_lifetime).ConfigureAwait(false).GetAwaiter();
+                if (!_read.IsCompleted)
+                {
+                    // From here on another thread may be reading.
+                    _read.UnsafeOnCompleted(_onRead);
+                    _context.Completions.Drain();
+                    return;
+                }
+
+                _context.Completions.Schedule();
             }
-            while (await _reader.FillAsync(_lifetime).ConfigureAwait(false));
+
             end = _dial.ReadEnd();
         }
         catch (RefusalException refusal)
@@ -168,6 +230,7 @@ internal sealed class LaneConnection : IDisposable
 
         Break(end);
         _reader.Dispose();
+        _context.Completions.Schedule();
     }
 
     private PeerFault Lost(Exception exception) =>
@@ -199,7 +262,7 @@ internal sealed class LaneConnection : IDisposable
     private void OnReply(MessageHead head, ref MessagePackReader reader, ReadOnlyMemory<byte> message, bool isOwned)
     {
         // A note that a newer peer sends, or a reply whose caller gave up.
-        if (!MessageCodec.IsReply(head.Kind) || _pending.Remove(head.Id) is not { } pending)
+        if (!MessageCodec.IsReply(head.Kind) || _pending.Remove(head.Id) is not { } call)
         {
             return;
         }
@@ -208,19 +271,23 @@ internal sealed class LaneConnection : IDisposable
         {
             if (head.Kind == MessageKind.AskOnBulk && _lane != Lane.Bulk)
             {
-                _ = Task.Run(() => SendOnBulkAsync(pending), CancellationToken.None);
+                call.EndWith(ForBulk);
                 return;
             }
 
-            var isExpected = head.Kind == MessageKind.Fault || head.Kind == MessageCodec.ReplyKindOf(pending.Request!);
-            pending.Complete(isExpected && MessageCodec.DecodeReply(head, ref reader, message, isOwned) is { } reply
+            var isExpected = head.Kind == MessageKind.Fault || head.Kind == MessageCodec.ReplyKindOf(call.Request);
+            call.EndWith(isExpected && MessageCodec.DecodeReply(head, ref reader, message, isOwned, _reader.Buffer) is { } reply
                 ? reply
                 : throw RefusalException.Malformed($"A message of kind {(uint)head.Kind}, which does not answer the request."));
         }
         catch (RefusalException refusal)
         {
-            pending.Complete(new PeerFault(FaultKind.Refused, $"{_address}: {refusal.Message}"));
+            call.EndWith(new PeerFault(FaultKind.Refused, $"{_address}: {refusal.Message}"));
             throw;
+        }
+        finally
+        {
+            LetGo(call);
         }
     }
 
@@ -233,7 +300,7 @@ internal sealed class LaneConnection : IDisposable
 
         _writer.Close();
         _owner?.OnBroken(this, fault);
-        _pending.Close(fault);
+        EndAll(_pending.Close(), fault);
         _pending.Dispose();
         _dial.Dispose();
     }

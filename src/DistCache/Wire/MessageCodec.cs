@@ -3,8 +3,8 @@ using DistCache.Peers;
 namespace DistCache.Wire;
 
 /// <summary>
-/// Between the records of <c>Peers</c> and the bytes of docs/wire-protocol.md. What is read refers to the message's memory, except for
-/// replies, which are consumed after that memory has been used again.
+/// Between the records of <c>Peers</c> and the bytes of docs/wire-protocol.md. What is read refers to the message's memory; replies,
+/// which are consumed later, to a part of it that they hold on to, or to a copy.
 /// </summary>
 internal static class MessageCodec
 {
@@ -125,10 +125,11 @@ internal static class MessageCodec
     /// <param name="reader">Stands before the fields.</param>
     /// <param name="message">The whole message.</param>
     /// <param name="isOwned">The message's memory stays as it is, so that the reply may refer to it.</param>
+    /// <param name="lender">What holds the message, where it is not owned; a value may be left in it until the reply is released.</param>
     public static PeerReply? DecodeReply(
-        MessageHead head, ref MessagePackReader reader, ReadOnlyMemory<byte> message, bool isOwned) => head.Kind switch
+        MessageHead head, ref MessagePackReader reader, ReadOnlyMemory<byte> message, bool isOwned, ReceiveBuffer? lender = null) => head.Kind switch
     {
-        MessageKind.ReadReply => DataCodec.ReadReadReply(head, ref reader, isOwned),
+        MessageKind.ReadReply => DataCodec.ReadReadReply(head, ref reader, isOwned, lender),
         MessageKind.WriteReply => DataCodec.ReadWriteReply(head, ref reader),
         MessageKind.ReplicateReply => DataCodec.ReadReplicateReply(head, ref reader),
         MessageKind.Done => ControlCodec.ReadDone(head, ref reader),

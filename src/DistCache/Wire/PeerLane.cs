@@ -32,18 +32,21 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
 
     public bool IsIdle => _connection is null && _dial is null;
 
-    /// <summary>Sends within the deadline, which is a timestamp of the clock.</summary>
-    public ValueTask<PeerReply> SendAsync(PeerRequest request, long deadline, CancellationToken cancellationToken)
+    /// <summary>Takes a call over, to be ended by its deadline; or gives the fault that it has ended with at once.</summary>
+    public PeerFault? Send(PeerCall call)
     {
-        if (_connection is { } connection
-            && connection.TrySend(request, deadline, waited: false, cancellationToken, out var reply) == AddOutcome.Added)
+        if (_connection is { } connection && connection.TrySend(call, waited: false) == AddOutcome.Added)
         {
-            return reply;
+            return null;
         }
 
-        return RememberedFault() is { } fault
-            ? ValueTask.FromResult<PeerReply>(fault)
-            : SendSlowlyAsync(request, deadline, cancellationToken);
+        if (RememberedFault() is { } fault)
+        {
+            return fault;
+        }
+
+        _ = SendSlowlyAsync(call);
+        return null;
     }
 
     public void Close()
@@ -92,36 +95,54 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
         }
     }
 
-    private async ValueTask<PeerReply> SendSlowlyAsync(PeerRequest request, long deadline, CancellationToken cancellationToken)
+    private async Task SendSlowlyAsync(PeerCall call)
     {
         try
         {
-            var waited = false;
-            while (true)
+            if (await TrySendSlowlyAsync(call).ConfigureAwait(false) is not { } fault)
             {
-                var outcome = await ConnectAsync().WaitAsync(Remaining(deadline), context.Time, cancellationToken).ConfigureAwait(false);
-                if (outcome.Fault is not null)
-                {
-                    return outcome.Fault;
-                }
-
-                switch (outcome.Connection!.TrySend(request, deadline, waited, cancellationToken, out var reply))
-                {
-                    case AddOutcome.Added:
-                        return await reply.ConfigureAwait(false);
-                    case AddOutcome.Full:
-                        await outcome.Connection
-                            .WaitForRoomAsync(request, Remaining(deadline), cancellationToken).ConfigureAwait(false);
-                        waited = true;
-                        break;
-                    case AddOutcome.Closed:
-                        break;
-                }
+                return;
             }
+
+            call.EndWith(fault);
         }
         catch (TimeoutException)
         {
-            return PeerFault.TimedOut;
+            call.EndWith(PeerFault.TimedOut);
+        }
+        catch (Exception exception)
+        {
+            call.EndWith(exception);
+        }
+
+        context.Completions.Add(call);
+        context.Completions.Schedule();
+    }
+
+    /// <summary>Waits for the dial and for room; null if a connection has taken the call over.</summary>
+    private async ValueTask<PeerFault?> TrySendSlowlyAsync(PeerCall call)
+    {
+        var waited = false;
+        while (true)
+        {
+            var outcome = await ConnectAsync().WaitAsync(Remaining(call.Deadline), context.Time, call.CancellationToken).ConfigureAwait(false);
+            if (outcome.Fault is not null)
+            {
+                return outcome.Fault;
+            }
+
+            switch (outcome.Connection!.TrySend(call, waited))
+            {
+                case AddOutcome.Added:
+                    return null;
+                case AddOutcome.Full:
+                    await outcome.Connection
+                        .WaitForRoomAsync(call.Request, Remaining(call.Deadline), call.CancellationToken).ConfigureAwait(false);
+                    waited = true;
+                    break;
+                case AddOutcome.Closed:
+                    break;
+            }
         }
     }
 

@@ -3,52 +3,32 @@ using DistCache.Peers;
 
 namespace DistCache.Wire;
 
-/// <summary>
-/// A request that waits for its reply, used again for others. Whoever takes it out of its table completes it, so it is completed once.
-/// The caller goes on in the thread pool: this is the one hop, and nobody's code but ours runs on a lane's reader.
-/// </summary>
-internal sealed class PendingRequest(PendingTable table) : IValueTaskSource<PeerReply>
+/// <summary>A call that is awaited as a task, used again for others.</summary>
+internal sealed class PendingRequest : PeerCall, IValueTaskSource<PeerReply>
 {
-    private ManualResetValueTaskSourceCore<PeerReply> _core = new() { RunContinuationsAsynchronously = true };
-    private CancellationTokenRegistration _registration;
+    private const int MaximumUnused = 64;
 
-    public uint Id { get; set; }
+    [ThreadStatic]
+    private static Stack<PendingRequest>? _unused;
 
-    /// <summary>By the clock's timestamps.</summary>
-    public long Deadline { get; private set; }
+    private ManualResetValueTaskSourceCore<PeerReply> _core;
+    private PeerRequest? _request;
 
-    /// <summary>What it counts for among the bytes in flight.</summary>
-    public int Weight { get; private set; }
-
-    public PeerRequest? Request { get; private set; }
-
-    public CancellationToken CancellationToken { get; private set; }
-
-    /// <summary>The next one in the table's list of unused ones.</summary>
-    public PendingRequest? NextUnused { get; set; }
-
-    public ValueTask<PeerReply> Reply => new(this, _core.Version);
-
-    public void Begin(PeerRequest request, int weight, long deadline, CancellationToken cancellationToken)
+    private PendingRequest()
     {
-        Request = request;
-        Weight = weight;
-        Deadline = deadline;
-        CancellationToken = cancellationToken;
     }
 
-    /// <summary>Called before the request is sent: from then on anybody may complete it.</summary>
-    public void WatchToken()
+    public override PeerRequest Request => _request!;
+
+    /// <summary>What comes of it; to be awaited once.</summary>
+    public ValueTask<PeerReply> Outcome => new(this, _core.Version);
+
+    public static PendingRequest Rent(PeerRequest request)
     {
-        if (CancellationToken.CanBeCanceled)
-        {
-            _registration = CancellationToken.UnsafeRegister(static state => ((PendingRequest)state!).OnCanceled(), this);
-        }
+        var pending = _unused is { Count: > 0 } unused ? unused.Pop() : new PendingRequest();
+        pending._request = request;
+        return pending;
     }
-
-    public void Complete(PeerReply reply) => _core.SetResult(reply);
-
-    public void Fail(Exception exception) => _core.SetException(exception);
 
     PeerReply IValueTaskSource<PeerReply>.GetResult(short token)
     {
@@ -64,13 +44,13 @@ internal sealed class PendingRequest(PendingTable table) : IValueTaskSource<Peer
         }
         finally
         {
-            // Waits for a callback that is running: after this nobody else refers to us, and we can be used again.
-            _registration.Dispose();
-            _registration = default;
-            Request = null;
-            CancellationToken = default;
+            _request = null;
             _core.Reset();
-            table.Recycle(this);
+            var unused = _unused ??= new Stack<PendingRequest>();
+            if (unused.Count < MaximumUnused)
+            {
+                unused.Push(this);
+            }
         }
     }
 
@@ -80,12 +60,15 @@ internal sealed class PendingRequest(PendingTable table) : IValueTaskSource<Peer
         Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _core.OnCompleted(continuation, state, token, flags);
 
-    private void OnCanceled()
+    protected override void OnEnded(PeerReply? reply, Exception? error)
     {
-        if (table.TryRemove(this))
+        if (error is null)
         {
-            table.GiveUp(this);
-            Fail(new OperationCanceledException(CancellationToken));
+            _core.SetResult(reply!);
+        }
+        else
+        {
+            _core.SetException(error);
         }
     }
 }

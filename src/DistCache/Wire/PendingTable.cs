@@ -14,7 +14,7 @@ internal enum AddOutcome
 }
 
 /// <summary>
-/// The requests of one lane that wait for replies: by id, in a table whose size is a power of two. An id is the next number whose place,
+/// The calls of one lane that wait for replies: by id, in a table whose size is a power of two. An id is the next number whose place,
 /// its lowest bits, is free: looking up is one read, and no number comes again before four thousand million others.
 /// <para>
 /// Deadlines share one timer, set for the earliest; it does not run while nothing waits.
@@ -29,11 +29,10 @@ internal sealed class PendingTable : IDisposable
 
     private readonly Lock _lock = new();
     private readonly TimeProvider _time;
-    private readonly Action<uint> _abandon;
+    private readonly Action<List<PeerCall>> _onLate;
     private readonly ITimer _timer;
     private readonly Queue<Waiter> _waiters = new();
-    private PendingRequest?[] _places = new PendingRequest?[SmallestCapacity];
-    private PendingRequest? _unused;
+    private PeerCall?[] _places = new PeerCall?[SmallestCapacity];
     private int _count;
     private long _weight;
     private uint _lastId;
@@ -41,24 +40,22 @@ internal sealed class PendingTable : IDisposable
     private bool _closed;
 
     /// <param name="time">The clock of the deadlines.</param>
-    /// <param name="abandon">Called with the id of a request that nobody waits for any more.</param>
-    public PendingTable(TimeProvider time, Action<uint> abandon)
+    /// <param name="onLate">Called with calls that were taken out since their time is over.</param>
+    public PendingTable(TimeProvider time, Action<List<PeerCall>> onLate)
     {
         _time = time;
-        _abandon = abandon;
+        _onLate = onLate;
         _timer = time.CreateTimer(static state => ((PendingTable)state!).OnTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     public int Count => Volatile.Read(ref _count);
 
-    /// <summary>Takes a request in; <paramref name="waited"/> says that the caller was let in from the queue.</summary>
-    public AddOutcome TryAdd(
-        PeerRequest request, long deadline, bool waited, CancellationToken cancellationToken, out PendingRequest? pending)
+    /// <summary>Takes a call in and gives it its id; <paramref name="waited"/> says that the caller was let in from the queue.</summary>
+    public AddOutcome TryAdd(PeerCall call, bool waited)
     {
-        var weight = MessageCodec.WeightOf(request);
+        var weight = MessageCodec.WeightOf(call.Request);
         lock (_lock)
         {
-            pending = null;
             if (_closed)
             {
                 return AddOutcome.Closed;
@@ -69,14 +66,12 @@ internal sealed class PendingTable : IDisposable
                 return AddOutcome.Full;
             }
 
-            pending = _unused ?? new PendingRequest(this);
-            _unused = pending.NextUnused;
-            pending.NextUnused = null;
-            pending.Begin(request, weight, deadline, cancellationToken);
-            PlaceLocked(pending);
-            if (deadline < _ringsAt)
+            call.Weight = weight;
+            call.Begin();
+            PlaceLocked(call);
+            if (call.Deadline < _ringsAt)
             {
-                RingAtLocked(deadline);
+                RingAtLocked(call.Deadline);
             }
 
             if (waited)
@@ -116,53 +111,41 @@ internal sealed class PendingTable : IDisposable
         }
     }
 
-    /// <summary>The request with that id, which is the caller's to complete; null if nobody waits for it any more.</summary>
-    public PendingRequest? Remove(uint id)
+    /// <summary>The call with that id, which is the caller's to end; null if nobody waits for it any more.</summary>
+    public PeerCall? Remove(uint id)
     {
         lock (_lock)
         {
-            var pending = _places[id & (_places.Length - 1)];
-            if (pending is null || pending.Id != id)
+            var call = _places[id & (_places.Length - 1)];
+            if (call is null || call.Id != id)
             {
                 return null;
             }
 
-            RemoveLocked(pending);
-            return pending;
+            RemoveLocked(call);
+            return call;
         }
     }
 
-    /// <summary>True if it was still there: then the caller completes it.</summary>
-    public bool TryRemove(PendingRequest pending)
+    /// <summary>True if it was still there: then the caller ends it.</summary>
+    public bool TryRemove(PeerCall call)
     {
         lock (_lock)
         {
-            if (_places[pending.Id & (_places.Length - 1)] != pending)
+            if (_places[call.Id & (_places.Length - 1)] != call)
             {
                 return false;
             }
 
-            RemoveLocked(pending);
+            RemoveLocked(call);
             return true;
         }
     }
 
-    /// <summary>Says that nobody waits for the reply of a removed request any more.</summary>
-    public void GiveUp(PendingRequest pending) => _abandon(pending.Id);
-
-    public void Recycle(PendingRequest pending)
+    /// <summary>Takes nothing more, and gives all that waited.</summary>
+    public List<PeerCall> Close()
     {
-        lock (_lock)
-        {
-            pending.NextUnused = _unused;
-            _unused = pending;
-        }
-    }
-
-    /// <summary>Takes nothing more and gives <paramref name="fault"/> to all who wait.</summary>
-    public void Close(PeerFault fault)
-    {
-        List<PendingRequest> removed = [];
+        List<PeerCall> removed = [];
         lock (_lock)
         {
             _closed = true;
@@ -170,14 +153,14 @@ internal sealed class PendingTable : IDisposable
             LetInLocked();
         }
 
-        removed.ForEach(pending => pending.Complete(fault));
+        return removed;
     }
 
     public void Dispose() => _timer.Dispose();
 
     private void OnTimer()
     {
-        List<PendingRequest> late = [];
+        List<PeerCall> late = [];
         lock (_lock)
         {
             if (_closed)
@@ -194,32 +177,28 @@ internal sealed class PendingTable : IDisposable
             }
         }
 
-        foreach (var pending in late)
-        {
-            GiveUp(pending);
-            pending.Complete(PeerFault.TimedOut);
-        }
+        _onLate(late);
     }
 
     /// <summary>Takes out what is due at <paramref name="now"/>; gives the earliest deadline of what stays.</summary>
-    private long TakeLocked(List<PendingRequest> taken, long now)
+    private long TakeLocked(List<PeerCall> taken, long now)
     {
         var earliest = long.MaxValue;
-        foreach (var pending in _places)
+        foreach (var call in _places)
         {
-            if (pending is null)
+            if (call is null)
             {
                 continue;
             }
 
-            if (pending.Deadline <= now)
+            if (call.Deadline <= now)
             {
-                RemoveLocked(pending);
-                taken.Add(pending);
+                RemoveLocked(call);
+                taken.Add(call);
             }
             else
             {
-                earliest = Math.Min(earliest, pending.Deadline);
+                earliest = Math.Min(earliest, call.Deadline);
             }
         }
 
@@ -238,7 +217,7 @@ internal sealed class PendingTable : IDisposable
     private bool HasRoomLocked(int weight) =>
         _count == 0 || (_count < WireLimits.RequestsInFlight && _weight + weight <= WireLimits.BytesInFlight);
 
-    private void PlaceLocked(PendingRequest pending)
+    private void PlaceLocked(PeerCall call)
     {
         if (_count * 2 >= _places.Length)
         {
@@ -251,32 +230,32 @@ internal sealed class PendingTable : IDisposable
         }
         while (_places[_lastId & (_places.Length - 1)] is not null);
 
-        pending.Id = _lastId;
-        _places[_lastId & (_places.Length - 1)] = pending;
+        call.Id = _lastId;
+        _places[_lastId & (_places.Length - 1)] = call;
         _count++;
-        _weight += pending.Weight;
+        _weight += call.Weight;
     }
 
     /// <summary>Different lowest bits stay different when there are more of them, so nobody meets in the larger table.</summary>
     private void GrowLocked()
     {
-        var larger = new PendingRequest?[_places.Length * 2];
-        foreach (var pending in _places)
+        var larger = new PeerCall?[_places.Length * 2];
+        foreach (var call in _places)
         {
-            if (pending is not null)
+            if (call is not null)
             {
-                larger[pending.Id & (larger.Length - 1)] = pending;
+                larger[call.Id & (larger.Length - 1)] = call;
             }
         }
 
         _places = larger;
     }
 
-    private void RemoveLocked(PendingRequest pending)
+    private void RemoveLocked(PeerCall call)
     {
-        _places[pending.Id & (_places.Length - 1)] = null;
+        _places[call.Id & (_places.Length - 1)] = null;
         _count--;
-        _weight -= pending.Weight;
+        _weight -= call.Weight;
         LetInLocked();
     }
 

@@ -6,7 +6,7 @@ namespace DistCache.Wire;
 /// Bytes that came from a peer, shared by the reader that fills them and the handlers whose requests refer to them. Goes back to the
 /// pool when the last of them lets go.
 /// </summary>
-internal sealed class ReceiveBuffer(int size)
+internal sealed class ReceiveBuffer(int size) : IDisposable
 {
     private int _references = 1;
     private PinnedBytes? _pinned;
@@ -24,6 +24,9 @@ internal sealed class ReceiveBuffer(int size)
         _pinned = pinned;
         pinned.Add(Bytes.Length);
     }
+
+    /// <summary>Lets go.</summary>
+    public void Dispose() => Release();
 
     public void Release()
     {

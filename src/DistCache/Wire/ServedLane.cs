@@ -19,7 +19,7 @@ internal sealed class ServedLane
     private readonly Hello _dialler;
     private readonly BatchWriter _writer;
     private readonly ChunkAssembly _chunks = new();
-    private readonly AsyncSignal _handled = new();
+    private readonly AsyncSignal _handled = new(inline: false);
     private readonly CancellationTokenSource _lifetime;
     private int _inFlight;
 

@@ -20,6 +20,9 @@ internal sealed class WireContext(
 
     public OwnNonces OwnNonces { get; } = new();
 
+    /// <summary>Where calls go on when they have ended.</summary>
+    public Completions Completions { get; } = new();
+
     /// <summary>The end of all lanes.</summary>
     public CancellationTokenSource Closing { get; } = new();
 

@@ -51,17 +51,39 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
 
     public ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken)
     {
+        var pending = PendingRequest.Rent(request);
+        Send(to, pending, timeout, cancellationToken);
+        return pending.Outcome;
+    }
+
+    public void Send(PeerAddress to, PeerCall call, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        PeerFault? fault = null;
         if (cancellationToken.IsCancellationRequested)
         {
-            return ValueTask.FromCanceled<PeerReply>(cancellationToken);
+            call.EndWith(new OperationCanceledException(cancellationToken));
         }
-
-        if (Volatile.Read(ref _disposed) != 0)
+        else if (Volatile.Read(ref _disposed) != 0)
         {
-            return ValueTask.FromResult<PeerReply>(PeerLane.Closing);
+            fault = PeerLane.Closing;
+        }
+        else
+        {
+            call.Deadline = ToDeadline(timeout);
+            call.CancellationToken = cancellationToken;
+            fault = LanesOf(to)[(int)call.Request.Lane].Send(call);
+            if (fault is null)
+            {
+                return;
+            }
         }
 
-        return LanesOf(to)[(int)request.Lane].SendAsync(request, ToDeadline(timeout), cancellationToken);
+        if (fault is not null)
+        {
+            call.EndWith(fault);
+        }
+
+        call.GoOn();
     }
 
     /// <summary>Ends all lanes and closes the port, in bounded time. Everything that waits for a reply gets a fault.</summary>

@@ -41,6 +41,9 @@ internal sealed class InMemoryCluster : IDisposable
     /// <summary>Requests to these are never answered; the sender's time runs out.</summary>
     public HashSet<InMemoryNode> Silent { get; } = [];
 
+    /// <summary>Until when a request stays on its way; null: no time at all.</summary>
+    public Func<InMemoryNode, InMemoryNode, PeerRequest, Task?> Hold { get; set; } = static (_, _, _) => null;
+
     /// <summary>Every request that got through, in order.</summary>
     public List<(NodeName From, NodeName To, PeerRequest Request)> Delivered { get; } = [];
 
@@ -83,9 +86,14 @@ internal sealed class InMemoryCluster : IDisposable
         return table.Owners(Slot.Of(key)).ToArray().Select(index => this[table.Nodes[index].Name]);
     }
 
-    public async ValueTask<PeerReply> DeliverAsync(InMemoryNode from, PeerAddress to, PeerRequest request)
+    public async ValueTask<PeerReply> DeliverAsync(InMemoryNode from, PeerAddress to, PeerRequest request, CancellationToken cancellationToken)
     {
         var target = _byAddress[to];
+        if (Hold(from, target, request) is { } hold)
+        {
+            await hold.WaitAsync(cancellationToken);
+        }
+
         if (Fault(from, target, request) is { } fault)
         {
             return fault;
@@ -96,7 +104,8 @@ internal sealed class InMemoryCluster : IDisposable
             await Task.Delay(Timeout.Infinite, CancellationToken.None);
         }
 
-        Delivered.Add((from.Identity.Name, target.Identity.Name, request));
+        // A copy: whoever asks uses the object again.
+        Delivered.Add((from.Identity.Name, target.Identity.Name, request with { }));
         target.Clock.TryMerge(from.Clock.Current);
         var reply = await target.Replicator.Handle(request)!.Value;
         from.Clock.TryMerge(target.Clock.Current);
@@ -200,7 +209,7 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
 
     public async ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        var delivery = _cluster.DeliverAsync(this, to, request).AsTask();
+        var delivery = _cluster.DeliverAsync(this, to, request, cancellationToken).AsTask();
         if (!delivery.IsCompleted)
         {
             await Task.WhenAny(delivery, Task.Delay(timeout, _cluster.Time, CancellationToken.None));

@@ -14,6 +14,7 @@ internal sealed class BatchWriterTests
         var running = writer.RunAsync(stream, flush: true, default);
 
         writer.Append(1, TestNode.Read("first"));
+        writer.Wake();
         await stream.WaitForWriteAsync();
         for (var id = 2u; id <= 100; id++)
         {

@@ -7,16 +7,16 @@ internal sealed class PendingTableTests
 {
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
 
-    private readonly List<uint> _abandoned = [];
+    private readonly List<uint> _late = [];
     private ManualTime _time = null!;
     private PendingTable _table = null!;
 
     [SetUp]
     public void CreateTable()
     {
-        _abandoned.Clear();
+        _late.Clear();
         _time = new ManualTime();
-        _table = new PendingTable(_time, _abandoned.Add);
+        _table = new PendingTable(_time, EndLate);
     }
 
     [TearDown]
@@ -26,11 +26,11 @@ internal sealed class PendingTableTests
     public async Task Request_Removed_IsCompletedByWhoRemovedIt()
     {
         var pending = Add();
-        var reply = pending.Reply;
+        var (id, reply) = (pending.Id, pending.Outcome);
 
-        _table.Remove(pending.Id)!.Complete(DoneReply.Instance);
+        End(_table.Remove(id)!, DoneReply.Instance);
 
-        Assert.That(_table.Remove(pending.Id), Is.Null);
+        Assert.That(_table.Remove(id), Is.Null);
         Assert.That(await reply, Is.SameAs(DoneReply.Instance));
     }
 
@@ -41,9 +41,9 @@ internal sealed class PendingTableTests
         for (var i = 0; i < 1_000; i++)
         {
             var pending = Add();
-            var reply = pending.Reply;
+            var reply = pending.Outcome;
             Assert.That(ids.Add(pending.Id), Is.True);
-            _table.Remove(pending.Id)!.Complete(DoneReply.Instance);
+            End(_table.Remove(pending.Id)!, DoneReply.Instance);
             await reply;
         }
     }
@@ -76,14 +76,14 @@ internal sealed class PendingTableTests
     {
         var shortOne = Add(timeout: Second);
         var longOne = Add(timeout: 2 * Second);
-        var (shortId, shortReply, longReply) = (shortOne.Id, shortOne.Reply, longOne.Reply);
+        var (shortId, shortReply, longReply) = (shortOne.Id, shortOne.Outcome, longOne.Outcome);
 
         _time.Advance(Second - TimeSpan.FromMilliseconds(1));
         Assert.That(shortReply.IsCompleted, Is.False);
         _time.Advance(TimeSpan.FromMilliseconds(1));
 
         Assert.That(await shortReply, Is.SameAs(PeerFault.TimedOut));
-        Assert.That(_abandoned, Is.EqualTo(new[] { shortId }));
+        Assert.That(_late, Is.EqualTo(new[] { shortId }));
         Assert.That(longReply.IsCompleted, Is.False);
         _time.Advance(Second);
         Assert.That(await longReply, Is.SameAs(PeerFault.TimedOut));
@@ -94,7 +94,7 @@ internal sealed class PendingTableTests
     public async Task Deadline_EarlierThanThoseBefore_IsMet()
     {
         Add(timeout: 60 * Second);
-        var reply = Add(timeout: TimeSpan.FromMilliseconds(20)).Reply;
+        var reply = Add(timeout: TimeSpan.FromMilliseconds(20)).Outcome;
 
         _time.Advance(TimeSpan.FromMilliseconds(20));
 
@@ -105,43 +105,11 @@ internal sealed class PendingTableTests
     public async Task Deadline_WithinTheResolutionOfAnother_IsMetALittleLate()
     {
         Add(timeout: TimeSpan.FromMilliseconds(20));
-        var reply = Add(timeout: TimeSpan.FromMilliseconds(21)).Reply;
+        var reply = Add(timeout: TimeSpan.FromMilliseconds(21)).Outcome;
 
         _time.Advance(TimeSpan.FromMilliseconds(30));
 
         Assert.That(await reply, Is.SameAs(PeerFault.TimedOut));
-    }
-
-    [Test]
-    public void Token_Cancelled_FreesThePlace()
-    {
-        using var caller = new CancellationTokenSource();
-        var pending = Add(cancellationToken: caller.Token);
-        var id = pending.Id;
-        pending.WatchToken();
-
-        caller.Cancel();
-
-        Assert.That(async () => await pending.Reply, Throws.InstanceOf<OperationCanceledException>());
-        Assert.That(_table.Remove(id), Is.Null);
-        Assert.That(_abandoned, Is.EqualTo(new[] { id }));
-    }
-
-    [Test]
-    public void Token_CancelledAfterTheReply_TouchesNoLaterRequest()
-    {
-        using var caller = new CancellationTokenSource();
-        var first = Add(cancellationToken: caller.Token);
-        first.WatchToken();
-        var reply = first.Reply;
-        _table.Remove(first.Id)!.Complete(DoneReply.Instance);
-        Assert.That(reply.GetAwaiter().GetResult(), Is.SameAs(DoneReply.Instance));
-        var second = Add();
-
-        caller.Cancel();
-
-        Assert.That(second, Is.SameAs(first), "it was not used again");
-        Assert.That(second.Reply.IsCompleted, Is.False);
     }
 
     [Test]
@@ -178,7 +146,7 @@ internal sealed class PendingTableTests
         Assert.That(TryAdd(Write(new byte[WireLimits.BytesInFlight + 1]), out var large), Is.EqualTo(AddOutcome.Added));
         Assert.That(TryAdd(TestNode.Read("key"), out _), Is.EqualTo(AddOutcome.Full));
 
-        _table.Remove(large!.Id);
+        _table.Remove(large.Id);
 
         Assert.That(TryAdd(TestNode.Read("key"), out _), Is.EqualTo(AddOutcome.Added));
     }
@@ -201,11 +169,14 @@ internal sealed class PendingTableTests
     [Test]
     public async Task Close_WithRequestsAndWaiters_EndsAllOfThem()
     {
-        var reply = Add(Write(new byte[WireLimits.BytesInFlight + 1])).Reply;
+        var reply = Add(Write(new byte[WireLimits.BytesInFlight + 1])).Outcome;
         var waiter = _table.WaitForRoomAsync(TestNode.Read("key"), 60 * Second, default);
 
         Assert.That(waiter.IsCompleted, Is.False);
-        _table.Close(PeerLane.Closing);
+        foreach (var call in _table.Close())
+        {
+            End(call, PeerLane.Closing);
+        }
 
         Assert.That(await reply, Is.SameAs(PeerLane.Closing));
         await waiter.WaitAsync(TestNode.Patience);
@@ -214,13 +185,30 @@ internal sealed class PendingTableTests
 
     private static WriteRequest Write(byte[] value) => new(default, false, default, default, value, WriteAck.All, 0, false);
 
-    private AddOutcome TryAdd(PeerRequest request, out PendingRequest? pending, bool waited = false) =>
-        _table.TryAdd(request, long.MaxValue, waited, default, out pending);
-
-    private PendingRequest Add(PeerRequest? request = null, TimeSpan? timeout = null, CancellationToken cancellationToken = default)
+    private static void End(PeerCall call, PeerReply reply)
     {
-        var deadline = timeout is { } given ? _time.GetTimestamp() + given.Ticks : long.MaxValue;
-        Assert.That(_table.TryAdd(request ?? TestNode.Read("key"), deadline, false, cancellationToken, out var pending), Is.EqualTo(AddOutcome.Added));
-        return pending!;
+        call.EndWith(reply);
+        call.GoOn();
+    }
+
+    private void EndLate(List<PeerCall> late)
+    {
+        _late.AddRange(late.Select(call => call.Id));
+        late.ForEach(call => End(call, PeerFault.TimedOut));
+    }
+
+    private AddOutcome TryAdd(PeerRequest request, out PendingRequest pending, bool waited = false)
+    {
+        pending = PendingRequest.Rent(request);
+        pending.Deadline = long.MaxValue;
+        return _table.TryAdd(pending, waited);
+    }
+
+    private PendingRequest Add(PeerRequest? request = null, TimeSpan? timeout = null)
+    {
+        var pending = PendingRequest.Rent(request ?? TestNode.Read("key"));
+        pending.Deadline = timeout is { } given ? _time.GetTimestamp() + given.Ticks : long.MaxValue;
+        Assert.That(_table.TryAdd(pending, waited: false), Is.EqualTo(AddOutcome.Added));
+        return pending;
     }
 }
