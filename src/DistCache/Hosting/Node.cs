@@ -134,6 +134,13 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         ?? _gossip?.HandleAsync(from, request, cancellationToken)
         ?? new ValueTask<PeerReply>(new PeerFault(FaultKind.Failed, "This node is starting."));
 
+    /// <inheritdoc/>
+    public bool TryRead(in ReadQuestion question, Span<byte> room, out ReadHead answer)
+    {
+        answer = _replicator.Answer(question, room);
+        return true;
+    }
+
     /// <summary>What instruments and health checks show.</summary>
     public NodeReading Read()
     {

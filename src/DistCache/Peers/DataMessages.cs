@@ -70,6 +70,16 @@ internal sealed record ReadReply(
     /// <summary>Where an importing owner has not read to the end yet; empty for any other.</summary>
     public IReadOnlyList<PeerAddress> Holders { get; init; } = [];
 
+    /// <param name="head">What it says.</param>
+    /// <param name="value">The value.</param>
+    /// <param name="rented">The pooled array that goes back with the reply, if it has a length.</param>
+    public static ReadReply Of(in ReadHead head, ReadOnlyMemory<byte> value, byte[] rented) =>
+        new(head.Outcome, head.Standing, head.TableHash, head.Version, head.Remaining, value)
+        {
+            Holders = head.Holders,
+            Rented = rented.Length > 0 ? rented : null,
+        };
+
     public override void Release()
     {
         if (Rented is not null)

@@ -37,4 +37,14 @@ internal interface IPeerHandler
 {
     /// <summary>Answers a request of an authenticated peer. An exception becomes <see cref="FaultKind.Failed"/> at the sender.</summary>
     ValueTask<PeerReply> HandleAsync(NodeIdentity from, PeerRequest request, CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Answers a read at once and without an object, its value in <paramref name="room"/> if it fits: if not, the answer says how long it is
+    /// and is asked for again. False for a handler that answers reads like all else.
+    /// </summary>
+    bool TryRead(in ReadQuestion question, Span<byte> room, out ReadHead answer)
+    {
+        answer = default;
+        return false;
+    }
 }

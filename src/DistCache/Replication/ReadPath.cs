@@ -164,19 +164,46 @@ internal sealed class ReadPath(
         }
     }
 
-    /// <summary>Answers another node's read.</summary>
-    public ReadReply Handle(ReadRequest request)
+    /// <summary>Answers another node's read; a value that is longer than <paramref name="room"/> is not there, but its length is told.</summary>
+    public ReadHead Answer(in ReadQuestion question, Span<byte> room)
     {
         var routing = ownership.Current;
-        var slot = Slot.Of(request.Key.Span);
+        var slot = Slot.Of(question.Key);
         var standing = StandingOf(routing, slot);
-        if (standing == Standing.Holder && !request.AsHolder)
+        if (standing == Standing.Holder && !question.AsHolder)
         {
-            return new ReadReply(ReadOutcome.NotMine, standing, routing.Table.Hash, default, default, default);
+            return NotMine(routing);
         }
 
-        var reply = Answer(request, routing, slot, standing);
-        return standing == Standing.Importing ? reply with { Holders = HoldersOf(routing, slot) } : reply;
+        var found = Look(question.Key, slot, question.WithValue ? room : [], question.Renew, out var info, out var length);
+        var isHit = found is LookupOutcome.Hit or LookupOutcome.TooSmall;
+        return new ReadHead(
+            isHit ? ReadOutcome.Hit : found == LookupOutcome.Tombstone ? ReadOutcome.Tombstone : ReadOutcome.Miss,
+            standing,
+            routing.Table.Hash,
+            info.Version,
+            !isHit ? default : info.Expiration == Expiration.None ? RemainingTime.Unlimited : info.ToRemaining(Now),
+            isHit && question.WithValue ? length : 0,
+            standing == Standing.Importing ? HoldersOf(routing, slot) : []);
+    }
+
+    /// <summary>This node does not own the slot, by this table.</summary>
+    public static ReadHead NotMine(Routing routing) => new(ReadOutcome.NotMine, Standing.Holder, routing.Table.Hash, default, default, 0, []);
+
+    /// <summary>The same as an object, with the value in rented memory.</summary>
+    public ReadReply Handle(ReadRequest request)
+    {
+        var question = new ReadQuestion(request.Key.Span, request.Renew, request.WithValue, request.AsHolder);
+        var buffer = request.WithValue ? ArrayPool<byte>.Shared.Rent(FirstRentBytes) : [];
+        var head = Answer(question, buffer);
+        while (head.ValueLength > buffer.Length)
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+            buffer = ArrayPool<byte>.Shared.Rent(head.ValueLength);
+            head = Answer(question, buffer);
+        }
+
+        return ReadReply.Of(head, buffer.AsMemory(0, head.ValueLength), rented: buffer);
     }
 
     /// <summary>What this node's word is worth now; after a standstill no more than that of a node which imports.</summary>
@@ -195,37 +222,6 @@ internal sealed class ReadPath(
     {
         var primary = routing[routing.Table.Owners(slot)[0]];
         return !routing.IsSelf(primary) && calls.IsUsable(primary) ? primary : null;
-    }
-
-    private ReadReply Answer(ReadRequest request, Routing routing, Slot slot, Standing standing)
-    {
-        var buffer = request.WithValue ? ArrayPool<byte>.Shared.Rent(FirstRentBytes) : [];
-        var outcome = Look(request.Key.Span, slot, buffer, request.Renew, out var info, out var length);
-        while (outcome == LookupOutcome.TooSmall && request.WithValue)
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
-            buffer = ArrayPool<byte>.Shared.Rent(length);
-            outcome = Look(request.Key.Span, slot, buffer, request.Renew, out info, out length);
-        }
-
-        var isHit = outcome is LookupOutcome.Hit or LookupOutcome.TooSmall;
-        var hasValue = outcome == LookupOutcome.Hit && request.WithValue;
-        if (request.WithValue && !hasValue)
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
-        }
-
-        var readOutcome = isHit ? ReadOutcome.Hit : outcome == LookupOutcome.Tombstone ? ReadOutcome.Tombstone : ReadOutcome.Miss;
-        return new ReadReply(
-            readOutcome,
-            standing,
-            routing.Table.Hash,
-            info.Version,
-            isHit ? info.ToRemaining(Now) : default,
-            hasValue ? buffer.AsMemory(0, length) : default)
-        {
-            Rented = hasValue ? buffer : null,
-        };
     }
 
     private long Now => time.GetUtcNow().ToUnixTimeMilliseconds();

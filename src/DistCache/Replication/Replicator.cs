@@ -82,11 +82,14 @@ internal sealed class Replicator
     /// </summary>
     public void Open() => _isOpen = true;
 
+    /// <summary>Answers a read without an object; see <see cref="IPeerHandler.TryRead"/>.</summary>
+    public ReadHead Answer(in ReadQuestion question, Span<byte> room) =>
+        _isOpen || question.AsHolder ? Reads.Answer(question, room) : ReadPath.NotMine(Ownership.Current);
+
     /// <summary>Answers a request about entries; null for one that is about something else.</summary>
     public ValueTask<PeerReply>? Handle(PeerRequest request) => request switch
     {
-        ReadRequest { AsHolder: false } when !_isOpen =>
-            new(new ReadReply(ReadOutcome.NotMine, Standing.Holder, Ownership.Current.Table.Hash, default, default, default)),
+        ReadRequest { AsHolder: false } when !_isOpen => new(ReadReply.Of(ReadPath.NotMine(Ownership.Current), default, rented: [])),
         WriteRequest when !_isOpen => new(new WriteReply(WriteOutcome.NotMine, Ownership.Current.Table.Hash, 0, 0)),
         ReadRequest read => new(Reads.Handle(read)),
         WriteRequest write => Writes.HandleAsync(write),

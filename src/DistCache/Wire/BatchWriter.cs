@@ -47,6 +47,17 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
     /// <summary>Appends a reply.</summary>
     public AppendOutcome Append(uint id, PeerReply reply) => Append(id, null, reply);
 
+    /// <summary>Appends a read's reply that was never an object, on another lane than the bulk one.</summary>
+    public void Append(uint id, in ReadHead reply, ReadOnlySpan<byte> value)
+    {
+        lock (_lock)
+        {
+            var start = BeginLocked();
+            DataCodec.Write(new MessagePackWriter(_gathering), id, clock.Current, reply, value);
+            EndLocked(start);
+        }
+    }
+
     /// <summary>Appends a message that has no fields; the caller wakes the loop.</summary>
     public void Append(MessageKind kind, uint id)
     {

@@ -28,8 +28,26 @@ internal static class DataCodec
         return request;
     }
 
+    /// <summary>The same without an object: what is given refers to the message.</summary>
+    public static ReadQuestion ReadQuestion(MessageHead head, ref MessagePackReader reader)
+    {
+        var extra = head.FieldsAfter(5);
+        var key = ElementCodec.ReadKey(ref reader).Span;
+        reader.ReadUInt64();
+        var question = new ReadQuestion(key, reader.ReadBoolean(), reader.ReadBoolean(), reader.ReadBoolean());
+        reader.Finish(extra);
+        return question;
+    }
+
+    public static void Write(in MessagePackWriter writer, uint id, ulong clock, ReadReply reply) => Write(
+        writer,
+        id,
+        clock,
+        new ReadHead(reply.Outcome, reply.Standing, reply.TableHash, reply.Version, reply.Remaining, reply.Value.Length, reply.Holders),
+        reply.Value.Span);
+
     /// <summary>[outcome, standing, table, version, remaining, value, holders]</summary>
-    public static void Write(in MessagePackWriter writer, uint id, ulong clock, ReadReply reply)
+    public static void Write(in MessagePackWriter writer, uint id, ulong clock, in ReadHead reply, ReadOnlySpan<byte> value)
     {
         new MessageHead(MessageKind.ReadReply, id, clock, 7).Write(writer);
         writer.Write((ulong)reply.Outcome);
@@ -37,7 +55,7 @@ internal static class DataCodec
         writer.Write(reply.TableHash);
         ElementCodec.Write(writer, reply.Version);
         ElementCodec.Write(writer, reply.Remaining);
-        writer.WriteBinary(reply.Value.Span);
+        writer.WriteBinary(value);
         writer.WriteArrayHeader(reply.Holders.Count);
         foreach (var holder in reply.Holders)
         {

@@ -13,6 +13,9 @@ internal sealed class ServedLane
     /// <summary>For the replies to what a dialler had asked before it ended its side.</summary>
     private static readonly TimeSpan LastRepliesTimeout = TimeSpan.FromSeconds(1);
 
+    /// <summary>Where values stand on their way from memory to the batch, until a longer one comes.</summary>
+    private const int FirstRoomBytes = 4 << 10;
+
     private readonly WireContext _context;
     private readonly HttpContext _http;
     private readonly FrameReader _reader;
@@ -21,6 +24,7 @@ internal sealed class ServedLane
     private readonly ChunkAssembly _chunks = new();
     private readonly AsyncSignal _handled = new(inline: false);
     private readonly CancellationTokenSource _lifetime;
+    private byte[] _room = new byte[FirstRoomBytes];
     private int _inFlight;
 
     private ServedLane(WireContext context, HttpContext http, FrameReader reader, Hello dialler)
@@ -185,8 +189,55 @@ internal sealed class ServedLane
         }
     }
 
+    /// <summary>Answers a read without making an object, unless it is one for the bulk lane.</summary>
+    private bool TryAnswer(MessageHead head, MessagePackReader reader)
+    {
+        if (head.Kind != MessageKind.Read || _dialler.Lane == Lane.Bulk)
+        {
+            return false;
+        }
+
+        var question = DataCodec.ReadQuestion(head, ref reader);
+        try
+        {
+            return TryAnswer(head.Id, question);
+        }
+        catch (Exception exception)
+        {
+            Reply(head.Id, ToFault(head.Kind, exception));
+            return true;
+        }
+    }
+
+    private bool TryAnswer(uint id, in ReadQuestion question)
+    {
+        while (_context.Handler.TryRead(question, _room, out var answer))
+        {
+            if (answer.ValueLength > LaneLimits.InlineBytes)
+            {
+                _writer.Append(MessageKind.AskOnBulk, id);
+                return true;
+            }
+
+            if (answer.ValueLength <= _room.Length)
+            {
+                _writer.Append(id, answer, _room.AsSpan(0, answer.ValueLength));
+                return true;
+            }
+
+            _room = new byte[LaneLimits.InlineBytes];
+        }
+
+        return false;
+    }
+
     private void OnRequest(MessageHead head, ref MessagePackReader reader, ReceiveBuffer? buffer)
     {
+        if (TryAnswer(head, reader))
+        {
+            return;
+        }
+
         var request = MessageCodec.DecodeRequest(head, ref reader);
         if (request is null)
         {
