@@ -5,20 +5,33 @@ namespace DistCache.Hosting;
 
 /// <summary>
 /// Ties the node to the life of the host: it joins before anything of the application starts, hands over while the host is stopping,
-/// and closes its port when everything else has stopped.
+/// and closes its port when everything else has stopped. What the node waits for ends on the thread that reads a peer's lane: each step hops
+/// off it, since the application goes on from here, and may block.
 /// </summary>
 internal sealed class NodeService(Node node, IOptions<HostOptions> hostOptions) : IHostedLifecycleService
 {
-    public Task StartingAsync(CancellationToken cancellationToken) => node.StartAsync(cancellationToken);
+    public async Task StartingAsync(CancellationToken cancellationToken)
+    {
+        await node.StartAsync(cancellationToken).ConfigureAwait(false);
+        await Task.Yield();
+    }
 
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <summary>The hand-over takes at most half of what the host allows for its whole stop.</summary>
-    public Task StoppingAsync(CancellationToken cancellationToken) => node.LeaveAsync(hostOptions.Value.ShutdownTimeout / 2, cancellationToken);
+    public async Task StoppingAsync(CancellationToken cancellationToken)
+    {
+        await node.LeaveAsync(hostOptions.Value.ShutdownTimeout / 2, cancellationToken).ConfigureAwait(false);
+        await Task.Yield();
+    }
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    public Task StoppedAsync(CancellationToken cancellationToken) => node.StopAsync();
+    public async Task StoppedAsync(CancellationToken cancellationToken)
+    {
+        await node.StopAsync().ConfigureAwait(false);
+        await Task.Yield();
+    }
 }

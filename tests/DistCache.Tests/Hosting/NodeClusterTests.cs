@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using DistCache.Hosting;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -81,6 +82,37 @@ public sealed class NodeClusterTests
         Assert.That(await CacheOf(second).GetAsync("key1", token), Is.Null.Or.EqualTo(new byte[] { 1 }), "a stopped node answers or misses, and does not throw");
     }
 
+    [Test]
+    public async Task Nodes_WhoseApplicationsBlockAfterTheStart_HearTheirPeers(CancellationToken token)
+    {
+        var ports = FreePorts(3);
+        using var isOver = new ManualResetEventSlim();
+        var started = ports.Select(_ => new TaskCompletionSource<IHost>(TaskCreationOptions.RunContinuationsAsynchronously)).ToArray();
+        var applications = ports.Select((port, index) => Task.Run(
+            async () =>
+            {
+                started[index].SetResult(await StartAsync(port, ports, null, token).ConfigureAwait(false));
+
+                // As a console program does that waits for a key after it has started its host.
+                isOver.Wait(token);
+            },
+            token)).ToArray();
+        try
+        {
+            var hosts = await Task.WhenAll(started.Select(host => host.Task));
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(token);
+            limit.CancelAfter(TimeSpan.FromSeconds(15));
+
+            // Only what the others answer ends a takeover.
+            await WaitAsync(() => hosts.All(host => OwnersOf(host) == 3 && host.Services.GetRequiredService<Node>().Read().ImportingSlots == 0), limit.Token);
+        }
+        finally
+        {
+            isOver.Set();
+            await Task.WhenAll(applications);
+        }
+    }
+
     private async Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token)
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
@@ -98,7 +130,11 @@ public sealed class NodeClusterTests
             }
         });
         var host = builder.Build();
-        _hosts.Add(host);
+        lock (_hosts)
+        {
+            _hosts.Add(host);
+        }
+
         await host.StartAsync(token);
         return host;
     }
