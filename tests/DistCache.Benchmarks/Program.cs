@@ -4,6 +4,7 @@ using DistCache.Benchmarks;
 var groups = new Dictionary<string, IReadOnlyDictionary<string, Action<Arguments>>>
 {
     ["memory"] = DistCache.Benchmarks.Memory.MemoryCommands.All,
+    ["fault"] = DistCache.Benchmarks.Fault.FaultCommands.All,
     ["peer"] = DistCache.Benchmarks.Peers.PeerCommands.All,
 };
 

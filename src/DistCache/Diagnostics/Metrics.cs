@@ -100,6 +100,7 @@ internal static class Metrics
     [
         Gauge("distcache.memory.entries", "{entry}", "Entries held.", static reading => reading.Entries),
         Gauge("distcache.memory.tombstones", "{entry}", "Removed entries that are remembered.", static reading => reading.Tombstones),
+        Gauge("distcache.memory.tombstones.used", "By", "Memory taken by them, at most a tenth of the budget.", static reading => reading.TombstoneBytes),
         Gauge("distcache.memory.used", "By", "Memory taken of the budget, with everything.", static reading => reading.UsedBytes),
         Gauge("distcache.memory.limit", "By", "The memory budget.", static reading => reading.LimitBytes),
         Gauge("distcache.takeover.slots", "{slot}", "Slots that the node owns and has not fetched yet; 0 at rest.", static reading => reading.ImportingSlots),

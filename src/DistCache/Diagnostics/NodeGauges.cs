@@ -7,12 +7,13 @@ namespace DistCache.Diagnostics;
 /// <param name="Node">Its name, the tag of every measurement.</param>
 /// <param name="Entries">Entries held, tombstones not counted.</param>
 /// <param name="Tombstones">What is remembered of removed entries.</param>
+/// <param name="TombstoneBytes">What that takes of the memory budget.</param>
 /// <param name="UsedBytes">Of the memory budget.</param>
 /// <param name="LimitBytes">The memory budget.</param>
 /// <param name="Members">The state of each member, this one too.</param>
 /// <param name="ImportingSlots">Slots that it owns and has not fetched yet.</param>
 internal sealed record NodeReading(
-    string Node, long Entries, long Tombstones, long UsedBytes, long LimitBytes, IReadOnlyCollection<MemberState> Members, int ImportingSlots);
+    string Node, long Entries, long Tombstones, long TombstoneBytes, long UsedBytes, long LimitBytes, IReadOnlyCollection<MemberState> Members, int ImportingSlots);
 
 /// <summary>
 /// The nodes of this process that instruments are read from. Held weakly: a provider that nobody disposes is collected with its node.

@@ -150,6 +150,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
             routing.View.Self.Name.ToString(),
             memory.Entries,
             memory.Tombstones,
+            memory.TombstoneBytes,
             memory.Bytes,
             _memory.SizeLimit,
             [.. routing.View.Members.Select(member => member.State)],

@@ -12,12 +12,11 @@ internal sealed class SwitchedNetwork : IDisposable
     private const string Prefix = "distcache-";
     private static readonly TimeSpan CommandTimeout = TimeSpan.FromSeconds(10);
 
-    private readonly string _name = $"{Prefix}{Environment.ProcessId}-{Guid.NewGuid().ToString("N")[..8]}";
     private readonly int _count;
 
     public SwitchedNetwork(int count)
+        : this($"{Prefix}{Environment.ProcessId}-{Guid.NewGuid().ToString("N")[..8]}", count)
     {
-        _count = count;
         try
         {
             Build();
@@ -29,7 +28,16 @@ internal sealed class SwitchedNetwork : IDisposable
         }
     }
 
-    private string Switch => $"{_name}-s";
+    /// <summary>One that another process has made, and disposes.</summary>
+    public SwitchedNetwork(string name, int count)
+    {
+        Name = name;
+        _count = count;
+    }
+
+    public string Name { get; }
+
+    private string Switch => $"{Name}-s";
 
     /// <summary>Why there can be none here; null if there can.</summary>
     public static string? FindObstacle()
@@ -76,7 +84,7 @@ internal sealed class SwitchedNetwork : IDisposable
         }
     }
 
-    private string NamespaceOf(int index) => $"{_name}-{index}";
+    private string NamespaceOf(int index) => $"{Name}-{index}";
 
     private void Build()
     {
