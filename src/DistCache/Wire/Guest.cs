@@ -11,7 +11,7 @@ namespace DistCache.Wire;
 /// </summary>
 internal sealed class Guest : IDisposable
 {
-    /// <summary>From the end of its time, when it is told, to the end of the connection.</summary>
+    /// <summary>From the end of its time, when it is told, to the end of the connection, and from that to the end of patience.</summary>
     private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(1);
 
     private readonly ConnectionContext _connection;
@@ -19,6 +19,7 @@ internal sealed class Guest : IDisposable
     private readonly ITimer _timer;
     private volatile bool _isKnown;
     private int _lanes;
+    private int _rings;
 
     public Guest(ConnectionContext connection, TimeProvider time)
     {
@@ -62,7 +63,10 @@ internal sealed class Guest : IDisposable
 
     public void Dispose() => _timer.Dispose();
 
-    /// <summary>First who greets is told, so that the dialler hears why; then the connection goes.</summary>
+    /// <summary>
+    /// First whoever greets ends the stream, so that the dialler hears why; a second later the connection goes with GOAWAY, and another later
+    /// without.
+    /// </summary>
     private void OnTimer()
     {
         if (_isKnown)
@@ -70,15 +74,19 @@ internal sealed class Guest : IDisposable
             return;
         }
 
-        if (HasSpoken && !_patience.IsCancellationRequested)
+        switch (HasSpoken ? ++_rings : int.MaxValue)
         {
-            _patience.Cancel();
-            _connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
-            return;
+            case 1:
+                _patience.Cancel();
+                break;
+            case 2:
+                _connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+                break;
+            default:
+                _patience.Cancel();
+                Abort($"No lane within {WireLimits.HandshakeTimeout.TotalSeconds} s.");
+                break;
         }
-
-        _patience.Cancel();
-        Abort($"No lane within {WireLimits.HandshakeTimeout.TotalSeconds} s.");
     }
 
     private sealed class GuestTransport(PipeReader input, PipeWriter output) : IDuplexPipe

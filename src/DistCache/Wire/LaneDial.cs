@@ -22,6 +22,7 @@ internal sealed class LaneDial : IDisposable
     private readonly HttpMessageInvoker _client;
     private readonly DuplexContent _content;
     private readonly byte[] _nonce;
+    private readonly CancellationToken _lifetime;
     private Hello? _ownHello;
     private DialledStream? _stream;
     private volatile bool _isSecure;
@@ -35,6 +36,7 @@ internal sealed class LaneDial : IDisposable
         _content = new DuplexContent(CreateFirstMessage);
         _client = new HttpMessageInvoker(CreateHandler());
         Lifetime = new CancellationTokenSource(WireLimits.HandshakeTimeout, context.Time);
+        _lifetime = Lifetime.Token;
         Closing = context.Closing.Token.UnsafeRegister(static state => ((CancellationTokenSource)state!).Cancel(), Lifetime);
     }
 
@@ -108,11 +110,11 @@ internal sealed class LaneDial : IDisposable
             Content = _content,
         };
         request.Headers.TE.Add(new TransferCodingWithQualityHeaderValue("trailers"));
-        Response = await _client.SendAsync(request, Lifetime.Token).ConfigureAwait(false);
+        Response = await _client.SendAsync(request, _lifetime).ConfigureAwait(false);
         CheckResponse(Response);
-        RequestStream = await _content.OpenAsync(Lifetime.Token).ConfigureAwait(false);
+        RequestStream = await _content.OpenAsync(_lifetime).ConfigureAwait(false);
 
-        var body = await Response.Content.ReadAsStreamAsync(Lifetime.Token).ConfigureAwait(false);
+        var body = await Response.Content.ReadAsStreamAsync(_lifetime).ConfigureAwait(false);
         var reader = new FrameReader(body, WireLimits.HandshakeMessageBytes);
         try
         {
@@ -166,8 +168,8 @@ internal sealed class LaneDial : IDisposable
         var start = buffer.BeginMessage();
         ControlCodec.WriteProof(new MessagePackWriter(buffer), _context.Clock.Current, Proof.ByDialler(secret, _ownHello, peer));
         buffer.EndMessage(start);
-        await RequestStream.WriteAsync(buffer.Written, Lifetime.Token).ConfigureAwait(false);
-        await RequestStream.FlushAsync(Lifetime.Token).ConfigureAwait(false);
+        await RequestStream.WriteAsync(buffer.Written, _lifetime).ConfigureAwait(false);
+        await RequestStream.FlushAsync(_lifetime).ConfigureAwait(false);
 
         var proof = ControlCodec.ReadProof(await ReadAsync(reader).ConfigureAwait(false));
         if (!CryptographicOperations.FixedTimeEquals(proof.Span, Proof.ByListener(secret, _ownHello, peer)))
@@ -177,7 +179,7 @@ internal sealed class LaneDial : IDisposable
     }
 
     private async ValueTask<ReadOnlyMemory<byte>> ReadAsync(FrameReader reader) =>
-        await reader.ReadAsync(Lifetime.Token).ConfigureAwait(false) ?? throw new PeerFaultException(ReadEnd());
+        await reader.ReadAsync(_lifetime).ConfigureAwait(false) ?? throw new PeerFaultException(ReadEnd());
 
     private void CheckResponse(HttpResponseMessage response)
     {
@@ -265,17 +267,19 @@ internal sealed class LaneDial : IDisposable
 
     private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext connection, CancellationToken cancellationToken)
     {
+        // The client goes on connecting for others when a request is given up; there are no others.
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _lifetime);
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
-            await socket.ConnectAsync(_address.Host, _address.Port, cancellationToken).ConfigureAwait(false);
+            await socket.ConnectAsync(_address.Host, _address.Port, either.Token).ConfigureAwait(false);
             _stream = new DialledStream(socket);
             if (_context.Settings.Tls is not { } tls)
             {
                 return _stream;
             }
 
-            var secure = await TlsHandshake.DialAsync(tls, _stream, _address, cancellationToken).ConfigureAwait(false);
+            var secure = await TlsHandshake.DialAsync(tls, _stream, _address, either.Token).ConfigureAwait(false);
             _isSecure = true;
             return secure;
         }

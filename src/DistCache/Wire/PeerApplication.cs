@@ -8,6 +8,8 @@ namespace DistCache.Wire;
 /// <summary>What our port answers: the lanes of peers, and gRPC health checks. All else is UNIMPLEMENTED.</summary>
 internal sealed class PeerApplication(WireContext context) : IHttpApplication<HttpContext>
 {
+    private const string SecondLane = "A connection carries one lane.";
+
     public HttpContext CreateContext(IFeatureCollection contextFeatures) => new DefaultHttpContext(contextFeatures);
 
     public void DisposeContext(HttpContext context, Exception? exception)
@@ -31,7 +33,8 @@ internal sealed class PeerApplication(WireContext context) : IHttpApplication<Ht
                 break;
             case GrpcProtocol.ExchangePath:
                 Metrics.LaneRefused("limit");
-                await EndAsync(http, GrpcStatus.ResourceExhausted, "A connection carries one lane.").ConfigureAwait(false);
+                Log.LaneRefused(context.Logger, AddressOf(http), SecondLane);
+                await EndAsync(http, GrpcStatus.ResourceExhausted, SecondLane).ConfigureAwait(false);
                 break;
             case GrpcProtocol.HealthCheckPath:
                 await HealthCheck.ServeAsync(context, http).ConfigureAwait(false);
@@ -44,6 +47,9 @@ internal sealed class PeerApplication(WireContext context) : IHttpApplication<Ht
                 break;
         }
     }
+
+    /// <summary>For the log.</summary>
+    public static string AddressOf(HttpContext http) => $"{http.Connection.RemoteIpAddress}:{http.Connection.RemotePort}";
 
     /// <summary>Ends a response with a gRPC status: in trailers, or where nothing was sent yet in the only headers.</summary>
     public static async Task EndAsync(HttpContext http, GrpcStatus status, string message)
@@ -75,7 +81,7 @@ internal sealed class PeerApplication(WireContext context) : IHttpApplication<Ht
     private async Task RefuseAsync(HttpContext http, string cause, string what)
     {
         Metrics.ConnectionRefused(cause);
-        Log.ConnectionRefused(context.Logger, $"{http.Connection.RemoteIpAddress}:{http.Connection.RemotePort}", $"It asked for {what}.");
+        Log.ConnectionRefused(context.Logger, AddressOf(http), $"It asked for {what}.");
         await EndAsync(http, GrpcStatus.Unimplemented, $"This port serves {GrpcProtocol.ExchangePath} and {GrpcProtocol.HealthCheckPath}.")
             .ConfigureAwait(false);
     }

@@ -25,6 +25,7 @@ internal sealed class PeerServer : IAsyncDisposable
     private const byte TlsHandshakeRecord = 0x16;
 
     private const string NoRequest = "It closed without a request over HTTP/2.";
+    private const string NoTls = "It closed without a request over HTTP/2 and TLS: it may not take this node's certificate.";
 
     private readonly WireContext _context;
     private readonly WebApplication _application;
@@ -59,6 +60,8 @@ internal sealed class PeerServer : IAsyncDisposable
         PeerServer? server = null;
         try
         {
+            // Here the first time: a fault of a later handshake leaves these in use.
+            context.Settings.Tls?.Current();
             var endPoint = await ResolveAsync(listen, cancellationToken).ConfigureAwait(false);
             server = new PeerServer(context, endPoint, listen.Host);
             await server._server.StartAsync(new PeerApplication(context), cancellationToken).ConfigureAwait(false);
@@ -161,8 +164,8 @@ internal sealed class PeerServer : IAsyncDisposable
             Interlocked.Decrement(ref _connections);
             if (!guest.IsKnown && !_context.Closing.IsCancellationRequested && (guest.Flaw is not null || !guest.HasSpoken))
             {
-                var cause = guest.HasSpoken ? "unproved" : _context.Settings.Tls is null ? "http2" : "tls";
-                Refused(connection, cause, guest.Flaw ?? NoRequest);
+                var isPlain = _context.Settings.Tls is null;
+                Refused(connection, guest.HasSpoken ? "unproved" : isPlain ? "http2" : "tls", guest.Flaw ?? (isPlain ? NoRequest : NoTls));
             }
         }
     }

@@ -60,7 +60,7 @@ internal sealed class ServedLane
             Metrics.LaneRefused(refusal.Cause);
             if (refusal.Cause != "self")
             {
-                Log.LaneRefused(context.Logger, $"{http.Connection.RemoteIpAddress}:{http.Connection.RemotePort}", reason);
+                Log.LaneRefused(context.Logger, PeerApplication.AddressOf(http), reason);
             }
         }
         catch (Exception exception) when (exception is IOException or OperationCanceledException)

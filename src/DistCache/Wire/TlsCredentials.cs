@@ -12,10 +12,7 @@ internal sealed class TlsCredentials(TlsOptions options, TimeProvider time, ILog
 {
     private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(1);
 
-    private readonly Lock _lock = new();
-    private TlsFiles? _files;
-    private TlsMaterial? _material;
-    private X509Certificate2? _given;
+    private Seen? _seen;
     private string? _problem;
     private long _lookedAt;
 
@@ -28,48 +25,56 @@ internal sealed class TlsCredentials(TlsOptions options, TimeProvider time, ILog
     /// <exception cref="TlsMaterialException">There never was a good one.</exception>
     public TlsMaterial Current()
     {
-        lock (_lock)
+        var seen = Volatile.Read(ref _seen);
+        var isLook = seen is null || IsTimeToLook();
+        if (seen is not null && !isLook && options.Provider is null)
         {
-            var isFirst = _material is null;
-            if (!isFirst && options.Provider is null && time.GetElapsedTime(_lookedAt) < LookEvery)
+            return seen.Material;
+        }
+
+        try
+        {
+            var now = Look(seen, isLook);
+            Volatile.Write(ref _problem, null);
+            return now.Material;
+        }
+        catch (Exception exception) when (seen is not null)
+        {
+            // Of a provider, whatever it throws. Once for each problem, not at each handshake.
+            if (Interlocked.Exchange(ref _problem, exception.Message) != exception.Message)
             {
-                return _material!;
+                Log.CertificateNotRenewed(logger, exception.Message);
             }
 
-            _lookedAt = time.GetTimestamp();
-            try
-            {
-                LookLocked(isFirst);
-                _problem = null;
-            }
-            catch (Exception exception) when (!isFirst)
-            {
-                // Of a provider, whatever it throws. Once for each problem, not at each handshake.
-                if (_problem != exception.Message)
-                {
-                    _problem = exception.Message;
-                    Log.CertificateNotRenewed(logger, exception.Message);
-                }
-            }
-
-            return _material!;
+            return seen.Material;
         }
     }
 
-    private void LookLocked(bool isFirst)
+    private bool IsTimeToLook()
     {
-        var files = TlsFiles.Read(options);
+        var lookedAt = Volatile.Read(ref _lookedAt);
+        return time.GetElapsedTime(lookedAt) >= LookEvery && Interlocked.CompareExchange(ref _lookedAt, time.GetTimestamp(), lookedAt) == lookedAt;
+    }
+
+    /// <summary>Handshakes may look at once; what one has found new is told once.</summary>
+    private Seen Look(Seen? seen, bool readsFiles)
+    {
+        var files = readsFiles || seen is null ? TlsFiles.Read(options) : seen.Files;
         var given = options.Provider?.Invoke();
-        if (!isFirst && files.Equals(_files) && ReferenceEquals(given, _given))
+        if (seen is not null && files.Equals(seen.Files) && ReferenceEquals(given, seen.Given))
         {
-            return;
+            return seen;
         }
 
-        var material = TlsMaterial.Load(options, files, given);
-        (_files, _given, _material) = (files, given, material);
-        if (!isFirst)
+        var now = new Seen(files, given, TlsMaterial.Load(options, files, given));
+        if (Interlocked.CompareExchange(ref _seen, now, seen) == seen && seen is not null)
         {
-            Log.CertificateRenewed(logger, material.Certificate.TargetCertificate.Thumbprint, material.Certificate.TargetCertificate.NotAfter);
+            var certificate = now.Material.Certificate.TargetCertificate;
+            Log.CertificateRenewed(logger, certificate.Thumbprint, certificate.NotAfter);
         }
+
+        return now;
     }
+
+    private sealed record Seen(TlsFiles Files, X509Certificate2? Given, TlsMaterial Material);
 }

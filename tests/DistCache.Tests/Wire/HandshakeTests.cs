@@ -108,10 +108,11 @@ internal sealed class HandshakeTests
     }
 
     [Test]
-    public async Task Seed_ThatAcceptsAndNeverAnswers_IsAbandonedInTime()
+    public async Task Seed_ThatAcceptsAndNeverAnswers_IsAbandonedInTime([Values] bool tls)
     {
         var time = new ManualTime();
-        await using var here = TestNode.Create("here", time: time);
+        using var authority = new TestAuthority();
+        await using var here = TestNode.Create("here", time: time, tls: tls ? authority.Options() : null);
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         var address = new PeerAddress("127.0.0.1", ((IPEndPoint)listener.LocalEndpoint).Port);
@@ -129,6 +130,11 @@ internal sealed class HandshakeTests
         Assert.That(waits, Is.True);
         Assert.That(late, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.TimedOut));
         Assert.That(((PeerFault)late).Reason, Does.Contain("handshake"));
+        using var patience = new CancellationTokenSource(TestNode.Patience);
+        while (await accepted.GetStream().ReadAsync(new byte[4_096], patience.Token) > 0)
+        {
+            // What it said; after that the connection must end, or it is leaked.
+        }
     }
 
     /// <summary>Where it is in the middle of our bytes, and whether it resets or ends, decides which of the client's calls fails first.</summary>
