@@ -100,7 +100,7 @@ internal static class TlsHandshake
         }
 
         var expected = tls.PeerName ?? dialledHost;
-        return expected is null || shown.MatchesHostname(expected) ? null
+        return expected is null || shown.MatchesHostname(expected, allowWildcards: true, allowCommonName: false) ? null
             : tls.PeerName is not null ? $"its certificate \"{name}\" is not for \"{expected}\" (Cluster.Tls.PeerName)."
             : $"its certificate \"{name}\" is not for the address that was dialled, \"{expected}\". Put that into the certificate, or a name that all have into Cluster.Tls.PeerName.";
     }

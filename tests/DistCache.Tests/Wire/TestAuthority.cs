@@ -25,8 +25,9 @@ internal sealed class TestAuthority : IDisposable
     /// <param name="name">A DNS name or an IP address.</param>
     /// <param name="from">Valid from so many days from now.</param>
     /// <param name="to">To so many.</param>
+    /// <param name="isNamed">The name is a subject alternative name, besides the common one.</param>
     /// <param name="usages">Extended key usages; none unless given.</param>
-    public X509Certificate2 Issue(string name = "127.0.0.1", double from = -1, double to = 5, params string[] usages)
+    public X509Certificate2 Issue(string name = "127.0.0.1", double from = -1, double to = 5, bool isNamed = true, params string[] usages)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
@@ -40,7 +41,11 @@ internal sealed class TestAuthority : IDisposable
             names.AddDnsName(name);
         }
 
-        request.CertificateExtensions.Add(names.Build());
+        if (isNamed)
+        {
+            request.CertificateExtensions.Add(names.Build());
+        }
+
         if (usages.Length > 0)
         {
             request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([.. usages.Select(usage => new Oid(usage))], false));

@@ -117,14 +117,16 @@ internal sealed class TlsTests
         }
     }
 
-    [TestCase("cache.internal", true)]
-    [TestCase("other.internal", false)]
-    public async Task Dialler_IsExpectedToHaveThePeerName(string certificateName, bool accepted)
+    [TestCase("cache.internal", true, true)]
+    [TestCase("*.internal", true, true)]
+    [TestCase("other.internal", true, false)]
+    [TestCase("cache.internal", false, false, Description = "a common name is no name")]
+    public async Task Dialler_IsExpectedToHaveThePeerName(string certificateName, bool isNamed, bool accepted)
     {
         var listens = _authority.Options(_authority.Issue("cache.internal"));
         listens.PeerName = "cache.internal";
         await using var there = await TestNode.StartAsync("there", tls: listens, logger: _log);
-        var dials = _authority.Options(_authority.Issue(certificateName));
+        var dials = _authority.Options(_authority.Issue(certificateName, isNamed: isNamed));
         dials.PeerName = "cache.internal";
         await using var here = TestNode.Create("here", tls: dials);
 
