@@ -15,7 +15,7 @@ internal readonly record struct EntryInfo(EntryVersion Version, Expiration Expir
     public RemainingTime ToRemaining(long now) => Expiration.ToRemaining(LastAccess, now);
 }
 
-/// <summary>One bit each in an entry's header and on the wire.</summary>
+/// <summary>One bit each on the wire.</summary>
 [Flags]
 internal enum EntryFlags : byte
 {
@@ -23,7 +23,4 @@ internal enum EntryFlags : byte
 
     /// <summary>Says "removed" under its version; has no value.</summary>
     Tombstone = 1,
-
-    /// <summary>Not yet known to be held by all owners: when it goes it leaves a tombstone, else an older copy could return.</summary>
-    Unconfirmed = 2,
 }

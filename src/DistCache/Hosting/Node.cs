@@ -36,7 +36,10 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         _options = options.Value;
         _time = time;
         _logger = (loggers ?? NullLoggerFactory.Instance).CreateLogger("DistCache");
-        _memory = new MemoryTier(_options.Memory.SizeLimit, _options.Memory.Eviction, time, _logger);
+
+        // Without a port no other node can ever bring back what has gone.
+        var lifetime = _options.Cluster.Listen is null ? TimeSpan.Zero : _options.Replication.TombstoneLifetime;
+        _memory = new MemoryTier(_options.Memory.SizeLimit, _options.Memory.Eviction, time, _logger, tombstoneLifetime: lifetime);
         var clock = new HybridClock(time);
         var secret = _options.Cluster.SharedSecret is { } text ? Encoding.UTF8.GetBytes(text) : null;
         var tls = _options.Cluster.Tls is { IsOn: true } set ? new TlsCredentials(set, time, _logger) : null;

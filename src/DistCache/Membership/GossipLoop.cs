@@ -24,7 +24,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     private readonly MembershipLog _log;
     private readonly ViewPublisher _views;
     private readonly ConcurrentDictionary<NodeName, long> _heard = new();
-    private readonly Dictionary<PeerAddress, Task> _exchanges = [];
+    private readonly Dictionary<PeerAddress, List<TaskCompletionSource>> _exchanges = [];
     private readonly TaskCompletionSource _joined = new();
     private readonly ITimer _timer;
     private bool _isStarted;
@@ -114,8 +114,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     /// </summary>
     public async ValueTask ExchangeAsync(PeerAddress address, CancellationToken cancellationToken)
     {
-        Task? running;
-        var mine = new TaskCompletionSource();
+        TaskCompletionSource? mine = null;
         lock (_lock)
         {
             if (_isStopped || !_swim.IsTakingPart)
@@ -123,15 +122,20 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
                 return;
             }
 
-            if (!_exchanges.TryGetValue(address, out running))
+            // Each waits for a task of its own: of several that wait for one, all but one would go on in another thread.
+            if (_exchanges.TryGetValue(address, out var others))
             {
-                _exchanges.Add(address, mine.Task);
+                others.Add(mine = new TaskCompletionSource());
+            }
+            else
+            {
+                _exchanges.Add(address, []);
             }
         }
 
-        if (running is not null)
+        if (mine is not null)
         {
-            await running.WaitAsync(cancellationToken).ConfigureAwait(false);
+            await mine.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
             return;
         }
 
@@ -141,12 +145,13 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         }
         finally
         {
+            List<TaskCompletionSource>? waiting;
             lock (_lock)
             {
-                _exchanges.Remove(address);
+                _exchanges.Remove(address, out waiting);
             }
 
-            mine.SetResult();
+            waiting?.ForEach(static waiter => waiter.SetResult());
         }
     }
 

@@ -11,7 +11,7 @@ namespace DistCache.Memory;
 ///  8  8  Clock    version
 /// 16  4  Origin   version
 /// 20  4  UsedAt   the shard's clock of uses at the last one (see Shard.Tick)
-/// 24  4  bits 0–26 length of the value, 28 tombstone, 29 unconfirmed, 30 has an absolute end, 31 has a sliding window
+/// 24  4  bits 0–26 length of the value, 28 tombstone, 30 has an absolute end, 31 has a sliding window
 /// 28  2  bits 0–12 length of the key (all ones: the chunk is free), 13–14 segment of the recency list
 /// 30  2  slot
 /// 32  6  absolute end, ms since 1970           only with bit 30
@@ -26,7 +26,6 @@ internal struct EntryHeader
 
     private const uint ValueLengthMask = (1 << 27) - 1;
     private const uint TombstoneBit = 1u << 28;
-    private const uint UnconfirmedBit = 1u << 29;
     private const uint AbsoluteBit = 1u << 30;
     private const uint WindowBit = 1u << 31;
     private const int KeyLengthMask = (1 << 13) - 1;
@@ -48,7 +47,6 @@ internal struct EntryHeader
         Origin = info.Version.Origin;
         _valueAndFlags = (uint)valueLength
             | (info.IsTombstone ? TombstoneBit : 0)
-            | ((info.Flags & EntryFlags.Unconfirmed) != 0 ? UnconfirmedBit : 0)
             | (StoredExpiration.HasAbsolute(info.Expiration) ? AbsoluteBit : 0)
             | (info.Expiration.Window > 0 ? WindowBit : 0);
         _keyAndSegment = (ushort)keyLength;
@@ -73,8 +71,7 @@ internal struct EntryHeader
 
     public readonly bool IsFree => (_keyAndSegment & KeyLengthMask) == FreeMark;
 
-    public readonly EntryFlags Flags =>
-        (IsTombstone ? EntryFlags.Tombstone : 0) | ((_valueAndFlags & UnconfirmedBit) != 0 ? EntryFlags.Unconfirmed : 0);
+    public readonly EntryFlags Flags => IsTombstone ? EntryFlags.Tombstone : EntryFlags.None;
 
     /// <summary>Header and expiration.</summary>
     public readonly int KeyOffset => Bytes + (HasAbsolute ? StoredExpiration.AbsoluteBytes : 0) + (HasWindow ? StoredExpiration.WindowBytes : 0);
@@ -90,8 +87,6 @@ internal struct EntryHeader
     }
 
     public void MarkFree() => _keyAndSegment = FreeMark;
-
-    public void Confirm() => _valueAndFlags &= ~UnconfirmedBit;
 }
 
 /// <summary>The list of its size class that an entry stands in.</summary>

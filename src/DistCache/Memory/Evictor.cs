@@ -304,13 +304,14 @@ internal sealed class Evictor(
 
     private void DropTombstone(uint handle)
     {
-        counters.TombstonesDropped++;
+        ref var header = ref _memory.Header(handle);
+        counters.TombstonesDropped += tier.TombstoneLifetime > 0 && tier.IsConfirmed(header.Slot, header.Clock) ? 0 : 1;
         store.Remove(handle);
     }
 
     private void Evict(uint handle)
     {
         counters.EvictedForSize++;
-        store.Remove(handle);
+        store.Depart(handle);
     }
 }

@@ -30,6 +30,7 @@ internal sealed class MemoryTier : IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly TierTuning _tuning;
+    private readonly long _tombstoneLifetime;
     private readonly Lock _startLock = new();
 
     /// <summary>Large entries gather their pages one writer at a time: two half-done ones could starve each other.</summary>
@@ -46,7 +47,12 @@ internal sealed class MemoryTier : IDisposable
     /// <param name="time">The clock that expiry goes by.</param>
     /// <param name="logger">Hears of tombstones that were dropped for space.</param>
     /// <param name="tuning">For tests.</param>
-    public MemoryTier(long sizeLimit, Eviction eviction, TimeProvider time, ILogger? logger = null, TierTuning tuning = default)
+    /// <param name="tombstoneLifetime">
+    /// How long an entry that expires or is evicted before <see cref="Confirm"/> is remembered as removed; zero, where no other node could
+    /// have an older copy of it, leaves nothing.
+    /// </param>
+    public MemoryTier(
+        long sizeLimit, Eviction eviction, TimeProvider time, ILogger? logger = null, TierTuning tuning = default, TimeSpan tombstoneLifetime = default)
     {
         if (sizeLimit is < MinimumSizeLimit or > MaximumSizeLimit)
         {
@@ -59,6 +65,7 @@ internal sealed class MemoryTier : IDisposable
         _time = time;
         _logger = logger ?? NullLogger.Instance;
         _tuning = tuning;
+        _tombstoneLifetime = (long)tombstoneLifetime.TotalMilliseconds;
     }
 
     public long SizeLimit { get; }
@@ -145,17 +152,11 @@ internal sealed class MemoryTier : IDisposable
         return memory.ShardOf(keyHash).Renew(keyHash, key, version, lastAccess, Now);
     }
 
-    /// <summary>All owners hold this version now: clears <see cref="EntryFlags.Unconfirmed"/>; false if it is not held.</summary>
-    public bool Confirm(ReadOnlySpan<byte> key, EntryVersion version)
-    {
-        if (!TryGetMemory(out var memory))
-        {
-            return false;
-        }
-
-        var keyHash = memory.Hash.Compute(key);
-        return memory.ShardOf(keyHash).Confirm(keyHash, key, version);
-    }
+    /// <summary>
+    /// No node has an older copy of anything that is held here of the slot below this clock: values of that age go without a trace from now
+    /// on, and tombstones early.
+    /// </summary>
+    public void Confirm(Slot slot, ulong clock) => _memory?.Confirm(slot, clock);
 
     /// <summary>Drops an entry without a trace, if it is held under exactly this version.</summary>
     public bool Forget(ReadOnlySpan<byte> key, EntryVersion version)
@@ -388,7 +389,7 @@ internal sealed class MemoryTier : IDisposable
             ObjectDisposedException.ThrowIf(_isDisposed, this);
             if (_memory is null)
             {
-                _memory = new TierMemory(SizeLimit, Eviction, _tuning);
+                _memory = new TierMemory(SizeLimit, Eviction, _tuning, _tombstoneLifetime);
                 _sweeper = new Sweeper(this, _time);
             }
 

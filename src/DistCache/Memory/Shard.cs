@@ -80,7 +80,9 @@ internal sealed class Shard
             }
 
             held = info.Version;
-            return _store.TryPut(keyHash, key, slot, info, value, handle);
+            var isPut = _store.TryPut(keyHash, key, slot, info, value, handle);
+            _store.LeaveTombstones(now);
+            return isPut;
         }
     }
 
@@ -108,6 +110,7 @@ internal sealed class Shard
 
             held = version;
             linked = _store.TryLinkLarge(keyHash, key, slot, chain.Head, LargeEntries.CommittedBytes(_memory, chain.Head));
+            _store.LeaveTombstones(now);
             return linked;
         }
     }
@@ -140,22 +143,6 @@ internal sealed class Shard
             }
 
             _store.Use(handle, keyHash, lastAccess);
-            return true;
-        }
-    }
-
-    public bool Confirm(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version)
-    {
-        lock (_lock)
-        {
-            ThrowIfClosedLocked();
-            var handle = _store.Find(keyHash, key);
-            if (handle == 0 || _memory.Header(handle).Version != version)
-            {
-                return false;
-            }
-
-            _memory.Header(handle).Confirm();
             return true;
         }
     }
@@ -223,7 +210,9 @@ internal sealed class Shard
                 return false;
             }
 
-            return info.State == PageState.Slab ? SweepSlabLocked(page, now) : SweepLargeLocked(_memory.HandleOf(page, 0), now);
+            var isMore = info.State == PageState.Slab ? SweepSlabLocked(page, now) : SweepLargeLocked(_memory.HandleOf(page, 0), now);
+            _store.LeaveTombstones(now);
+            return isMore;
         }
     }
 
@@ -334,12 +323,18 @@ internal sealed class Shard
         return handle != 0 && held >= version;
     }
 
-    /// <summary>The entry, unless it is expired: then it goes.</summary>
+    /// <summary>The entry, unless it is expired: then it goes, and what it leaves is found instead.</summary>
     private uint FindLiveLocked(ulong keyHash, ReadOnlySpan<byte> key, long now)
     {
         ThrowIfClosedLocked();
         var handle = _store.Find(keyHash, key);
-        return handle != 0 && ExpireIfDueLocked(handle, now) ? 0 : handle;
+        if (handle == 0 || !ExpireIfDueLocked(handle, now))
+        {
+            return handle;
+        }
+
+        _store.LeaveTombstones(now);
+        return _store.Find(keyHash, key);
     }
 
     private bool ExpireIfDueLocked(uint handle, long now)
@@ -350,7 +345,7 @@ internal sealed class Shard
         }
 
         _counters.Expired++;
-        _store.Remove(handle);
+        _store.Depart(handle);
         return true;
     }
 
@@ -363,7 +358,13 @@ internal sealed class Shard
         for (var i = 0; i < VisitBatch && baseBucket < _store.Index.BaseBuckets; i++)
         {
             var bucket = _store.Index.BucketAt(baseBucket, (uint)position, out var end);
-            FindInBucketLocked(bucket, slots, position, now, found);
+            if (!FindInBucketLocked(bucket, slots, position, now, found))
+            {
+                // What was due is gone, or is a tombstone in its place: the others may stand elsewhere now.
+                i--;
+                continue;
+            }
+
             foreach (var (at, handle) in found)
             {
                 position = at;
@@ -388,9 +389,10 @@ internal sealed class Shard
         return true;
     }
 
-    /// <summary>A bucket's entries of the slots from the position on, in the order of their positions.</summary>
-    private void FindInBucketLocked(int bucket, SlotSet slots, ulong position, long now, List<(ulong Position, uint Handle)> found)
+    /// <summary>A bucket's entries of the slots from the position on, in the order of their positions; false if one was due, and has gone.</summary>
+    private bool FindInBucketLocked(int bucket, SlotSet slots, ulong position, long now, List<(ulong Position, uint Handle)> found)
     {
+        var due = 0u;
         found.Clear();
         Span<uint> handles = stackalloc uint[Bucket.Capacity];
         var reader = _store.Index.Read(bucket);
@@ -399,14 +401,23 @@ internal sealed class Shard
             foreach (var handle in handles[..count])
             {
                 var at = (ulong)KeyIndex.PositionOf(_store.Index.HashOf(handle));
-                if (at >= position && slots.Contains(_memory.Header(handle).Slot) && !_store.IsDue(handle, now))
+                if (at >= position && slots.Contains(_memory.Header(handle).Slot))
                 {
                     found.Add((at, handle));
+                    due = _store.IsDue(handle, now) ? handle : due;
                 }
             }
         }
 
+        if (due != 0)
+        {
+            ExpireIfDueLocked(due, now);
+            _store.LeaveTombstones(now);
+            return false;
+        }
+
         found.Sort(static (left, right) => left.Position.CompareTo(right.Position));
+        return true;
     }
 
     private bool ShowPinned(uint handle, in EntryInfo info, IEntryVisitor visitor)
@@ -463,7 +474,7 @@ internal sealed class Shard
 
             if (!ExpireIfDueLocked(handle, now))
             {
-                earliest = Math.Min(earliest, _store.InfoOf(handle).DueAt);
+                earliest = Math.Min(earliest, _store.LookedAtAgain(handle, now));
                 continue;
             }
 
@@ -488,7 +499,7 @@ internal sealed class Shard
         ref var info = ref _memory.Info(_memory.PageOf(handle));
         if (!info.IsLeaving && !ExpireIfDueLocked(handle, now))
         {
-            info.EarliestDue = _store.InfoOf(handle).DueAt;
+            info.EarliestDue = _store.LookedAtAgain(handle, now);
         }
 
         return false;

@@ -27,16 +27,25 @@ internal sealed class TierMemory : IDisposable
     /// <summary>For the objects of the tier besides.</summary>
     private const int TierBytes = 8 << 10;
 
+    /// <summary>A tombstone that all owners hold outlives copies that are still on their way, and no more: ms.</summary>
+    public const long ConfirmedTombstoneLifetime = 60_000;
+
+    /// <summary>Clocks are kept in steps of 2^26, about a second: so a watermark of four bytes a slot reaches to the year 2109.</summary>
+    private const int ConfirmedShift = 26;
+
+    private readonly uint[] _confirmed;
     private int _entryCount;
 
-    public TierMemory(long sizeLimit, Eviction eviction, TierTuning tuning)
+    public TierMemory(long sizeLimit, Eviction eviction, TierTuning tuning, long tombstoneLifetime)
     {
         SizeLimit = sizeLimit;
+        TombstoneLifetime = tombstoneLifetime;
+        _confirmed = new uint[tombstoneLifetime > 0 ? Slot.Count : 0];
         EntryLimit = tuning.EntryLimit == 0 ? int.MaxValue : tuning.EntryLimit;
         var geometry = new PageGeometry(sizeLimit);
         var shardCount = tuning.Shards > 0 ? tuning.Shards : ShardsFor(sizeLimit);
         ShardCount = shardCount;
-        FixedBytes = TierBytes + (Slot.Count * (sizeof(int) + sizeof(long))) + (geometry.MaximumRegions * sizeof(long)) + (shardCount * ShardBytes);
+        FixedBytes = TierBytes + (Slot.Count * (sizeof(int) + sizeof(long))) + (_confirmed.Length * sizeof(uint)) + (geometry.MaximumRegions * sizeof(long)) + (shardCount * ShardBytes);
         Pool = new PagePool(new PageMemory(geometry), sizeLimit, FixedBytes);
         Classes = new SizeClasses(geometry.PageBytes);
         Hash = new KeyHash(tuning.HashSeed);
@@ -93,6 +102,21 @@ internal sealed class TierMemory : IDisposable
 
     /// <summary>By slot, the sum of <see cref="EntryDigest"/> over its entries; changed with <see cref="Interlocked"/>.</summary>
     public long[] SlotDigests { get; } = new long[Slot.Count];
+
+    /// <summary>How long an entry that goes before all owners are known to hold it is remembered, ms; 0 where nobody else could hold it.</summary>
+    public long TombstoneLifetime { get; }
+
+    /// <summary>All owners of the slot hold what is held here of versions below this clock; never taken back.</summary>
+    public void Confirm(Slot slot, ulong clock)
+    {
+        var step = (uint)(clock >> ConfirmedShift);
+        if (_confirmed.Length > 0 && step > _confirmed[slot.Number])
+        {
+            Volatile.Write(ref _confirmed[slot.Number], step);
+        }
+    }
+
+    public bool IsConfirmed(Slot slot, ulong clock) => _confirmed.Length == 0 || clock >> ConfirmedShift < Volatile.Read(ref _confirmed[slot.Number]);
 
     public Shard ShardOf(ulong keyHash) => Shards[HashBits.Shard(keyHash, Shards.Length)];
 

@@ -11,8 +11,11 @@ internal sealed record HoldingsRequest(ulong TableHash) : PeerRequest
     public override Lane Lane => Lane.Control;
 }
 
-/// <summary>The slots that the sender holds any entry or tombstone of, by its table.</summary>
-internal sealed record HoldingsReply(ulong TableHash, SlotSet Held) : PeerReply;
+/// <summary>The slots that the sender holds any entry or tombstone of, by its table; and the members that it misses.</summary>
+internal sealed record HoldingsReply(ulong TableHash, SlotSet Held, IReadOnlyList<Absence> Missing) : PeerReply;
+
+/// <summary>A member that was given up, and for how many milliseconds more it may come back with what it held.</summary>
+internal readonly record struct Absence(NodeIdentity Identity, long Milliseconds);
 
 /// <summary>Asks for the next batch of a holder's entries of some slots. <paramref name="Cursor"/> is 0 at first, then what the last reply said.</summary>
 internal sealed record TransferRequest(SlotSet Slots, ulong Cursor, int MaximumBytes) : PeerRequest

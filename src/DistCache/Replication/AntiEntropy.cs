@@ -15,16 +15,17 @@ namespace DistCache.Replication;
 /// <item>offers what it holds of those, from the version up to which both agreed the last time;</item>
 /// <item>notes the version up to which they agree now.</item>
 /// </list>
+/// Where all co-owners agree up to a version, nobody else holds anything and nobody is away, no older copy can come back: see <see cref="ConfirmAsync"/>.
 /// What is older than an agreement was there on both sides and can only have been evicted since, or dropped as a tombstone: it is no
 /// difference, so two full nodes that evict differently stay quiet. Versions younger than <see cref="MinimumAge"/> are left out, since
 /// they are on their way.
 /// </summary>
 internal sealed class AntiEntropy(
-    
     Ownership ownership,
     MemoryTier memory,
     PeerCalls calls,
     Offer offer,
+    Absences absences,
     HybridClock clock,
     TimeProvider time,
     Random random,
@@ -109,7 +110,9 @@ internal sealed class AntiEntropy(
             return;
         }
 
-        foreach (var (index, slots) in SharedSlots(routing))
+        var upTo = AgeLimit;
+        var shared = SharedSlots(routing);
+        foreach (var (index, slots) in shared)
         {
             _stopping.Token.ThrowIfCancellationRequested();
             var owner = routing[index];
@@ -119,16 +122,79 @@ internal sealed class AntiEntropy(
             }
         }
 
+        await ConfirmAsync(upTo, shared, routing).ConfigureAwait(false);
+
         foreach (var gone in _agreedClocks.Keys.Where(identity => !routing.Knows(identity)).ToList())
         {
             _agreedClocks.Remove(gone);
         }
     }
 
+    /// <summary>By the hybrid clock, as the versions are: a wall clock that is behind the cluster's would leave all of them out.</summary>
+    private ulong AgeLimit => clock.Current - Math.Min(clock.Current, (ulong)_minimumAge.TotalMilliseconds << HybridClock.CounterBits);
+
+    /// <summary>
+    /// Tells the memory tier up to which version nobody can have anything older, slot by slot. That is the lowest agreement with the other
+    /// owners, where
+    /// <list type="number">
+    /// <item>every member answered, by the same table,</item>
+    /// <item>those who do not own the slot hold nothing of it,</item>
+    /// <item>and nobody misses anybody.</item>
+    /// </list>
+    /// A watermark and not a mark on each entry: it costs no message for a key, and 4 bytes for a slot.
+    /// </summary>
+    private async ValueTask ConfirmAsync(ulong upTo, Dictionary<ushort, SlotSet> shared, Routing routing)
+    {
+        var strays = new SlotSet();
+        foreach (var member in routing.LiveMembers.Where(member => !routing.IsSelf(member)))
+        {
+            var reply = await calls.SendAsync(member, new HoldingsRequest(routing.Table.Hash), routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
+            if (reply is not HoldingsReply holdings || holdings.TableHash != routing.Table.Hash)
+            {
+                return;
+            }
+
+            absences.Hear(holdings.Missing, ownership.Current.View);
+            var held = holdings.Held.Copy();
+            if (routing.Table.IndexOf(member.Name) is >= 0 and var index && shared.TryGetValue((ushort)index, out var owned))
+            {
+                held.ExceptWith(owned);
+            }
+
+            strays.UnionWith(held);
+        }
+
+        if (!absences.IsNone || !ReferenceEquals(ownership.Current.Table, routing.Table))
+        {
+            return;
+        }
+
+        for (var number = 0; number < Slot.Count; number++)
+        {
+            var slot = new Slot(number);
+            if (routing.StandingOf(slot) != Standing.Holder && !strays.Contains(slot))
+            {
+                memory.Confirm(slot, AgreedByAll(slot, upTo, routing));
+            }
+        }
+    }
+
+    private ulong AgreedByAll(Slot slot, ulong upTo, Routing routing)
+    {
+        foreach (var owner in routing.Table.Owners(slot))
+        {
+            if (owner != routing.SelfIndex)
+            {
+                upTo = Math.Min(upTo, AgreedWith(routing[owner]).GetValueOrDefault(slot));
+            }
+        }
+
+        return upTo;
+    }
+
     private async ValueTask CompareAsync(Member owner, SlotSet slots, Routing routing)
     {
-        // By the hybrid clock, as the versions are: a wall clock that is behind the cluster's would leave all of them out.
-        var upTo = clock.Current - Math.Min(clock.Current, (ulong)_minimumAge.TotalMilliseconds << HybridClock.CounterBits);
+        var upTo = AgeLimit;
         var reply = await calls.SendAsync(owner, DigestsOf(memory, slots, routing), routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
         if (reply is not DigestReply { IsSameTable: true, Differing: { } differing }
             || !await RepairAsync(owner, differing, upTo, routing).ConfigureAwait(false))

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using DistCache.Diagnostics;
+using DistCache.Entries;
 using DistCache.Peers;
 using Microsoft.Extensions.Logging;
 
@@ -74,7 +75,11 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
             List<HeldVersion> batch = [];
             while (batch.Count < BatchSize && queue.TryDequeue(out var entry))
             {
-                batch.Add(entry);
+                // Another owner of its slot by now: that one asks for everything, and this debt would never be taken.
+                if (routing.Table.Owners(Slot.Of(entry.Key.Span)).Contains((ushort)routing.Table.IndexOf(owner.Name)))
+                {
+                    batch.Add(entry);
+                }
             }
 
             var isHeld = new bool[batch.Count];

@@ -17,6 +17,7 @@ internal sealed class Replicator
     private readonly Offer _offer;
     private readonly Debts _debts;
     private readonly Release _release;
+    private readonly Absences _absences;
     private readonly AntiEntropy _antiEntropy;
     private volatile bool _isOpen;
 
@@ -40,9 +41,10 @@ internal sealed class Replicator
         _debts = new Debts(Ownership, Calls, _offer, time, logger);
         Writes = new WritePath(Ownership, memory, Calls, _debts, clock, time, options);
         _transfer = new Transfer(memory, Writes, Calls, clock, time, options);
-        _takeover = new Takeover(Ownership, memory, Calls, _transfer, time, options, logger);
+        _absences = new Absences(time, options.TombstoneLifetime);
+        _takeover = new Takeover(Ownership, memory, Calls, _transfer, _absences, time, options, logger);
         _release = new Release(Ownership, memory, _offer, time, logger);
-        _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, clock, time, random, options, logger);
+        _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, _absences, clock, time, random, options, logger);
     }
 
     public Ownership Ownership { get; }
@@ -58,7 +60,7 @@ internal sealed class Replicator
 
     public void Start()
     {
-        Ownership.RoutingChanged += Greet;
+        Ownership.RoutingChanged += FollowMembers;
         _pulse.Start();
         _takeover.Start();
         _debts.Start();
@@ -68,7 +70,7 @@ internal sealed class Replicator
 
     public void Stop()
     {
-        Ownership.RoutingChanged -= Greet;
+        Ownership.RoutingChanged -= FollowMembers;
         _pulse.Stop();
         _takeover.Stop();
         _debts.Stop();
@@ -105,5 +107,9 @@ internal sealed class Replicator
     /// <summary>Opens the lanes to all members that are known now.</summary>
     public Task GreetAsync() => Calls.GreetAsync(Ownership.Current, _greetTimeout);
 
-    private void Greet() => _ = GreetAsync();
+    private void FollowMembers()
+    {
+        _absences.Update(Ownership.Current.View);
+        _ = GreetAsync();
+    }
 }

@@ -20,7 +20,7 @@ namespace DistCache.Replication;
 /// A new table ends this and starts another, which knows what was still missing.
 /// </summary>
 internal sealed class Takeover(
-    Ownership ownership, MemoryTier memory, PeerCalls calls, Transfer transfer, TimeProvider time, ReplicationOptions options, ILogger logger)
+    Ownership ownership, MemoryTier memory, PeerCalls calls, Transfer transfer, Absences absences, TimeProvider time, ReplicationOptions options, ILogger logger)
 {
     /// <summary>So many members are read from at once.</summary>
     private const int ConcurrentImports = 4;
@@ -40,8 +40,8 @@ internal sealed class Takeover(
         _stopping.Cancel();
     }
 
-    /// <summary>Says what this node holds.</summary>
-    public HoldingsReply Handle(HoldingsRequest request) => new(ownership.Current.Table.Hash, memory.HeldSlots());
+    /// <summary>Says what this node holds, and whom it misses.</summary>
+    public HoldingsReply Handle(HoldingsRequest request) => new(ownership.Current.Table.Hash, memory.HeldSlots(), absences.Tell());
 
     private void Begin(Routing routing)
     {

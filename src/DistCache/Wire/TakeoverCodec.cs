@@ -25,18 +25,25 @@ internal static class TakeoverCodec
         return request;
     }
 
-    /// <summary>[table, slots]</summary>
+    /// <summary>[table, slots, [[identity, milliseconds], …]]</summary>
     public static void Write(in MessagePackWriter writer, uint id, ulong clock, HoldingsReply reply)
     {
-        new MessageHead(MessageKind.HoldingsReply, id, clock, 2).Write(writer);
+        new MessageHead(MessageKind.HoldingsReply, id, clock, 3).Write(writer);
         writer.Write(reply.TableHash);
         Write(writer, reply.Held);
+        writer.WriteArrayHeader(reply.Missing.Count);
+        foreach (var absence in reply.Missing)
+        {
+            writer.WriteArrayHeader(2);
+            ElementCodec.Write(writer, absence.Identity);
+            writer.Write(absence.Milliseconds);
+        }
     }
 
     public static HoldingsReply ReadHoldingsReply(MessageHead head, ref MessagePackReader reader)
     {
-        var extra = head.FieldsAfter(2);
-        var reply = new HoldingsReply(reader.ReadUInt64(), ReadSlots(ref reader));
+        var extra = head.FieldsAfter(3);
+        var reply = new HoldingsReply(reader.ReadUInt64(), ReadSlots(ref reader), ReadAbsences(ref reader));
         reader.Finish(extra);
         return reply;
     }
@@ -185,6 +192,20 @@ internal static class TakeoverCodec
         var reply = new DigestReply(reader.ReadBoolean(), ReadSlots(ref reader));
         reader.Finish(extra);
         return reply;
+    }
+
+    private static List<Absence> ReadAbsences(ref MessagePackReader reader)
+    {
+        var count = reader.ReadArrayHeader();
+        var absences = new List<Absence>(Math.Min(count, WireLimits.MemberRecords));
+        for (var i = 0; i < count; i++)
+        {
+            var extra = reader.ReadFields(2);
+            absences.Add(new Absence(ElementCodec.ReadIdentity(ref reader), reader.ReadInt64()));
+            reader.Skip(extra);
+        }
+
+        return absences;
     }
 
     private static void Write(in MessagePackWriter writer, SlotSet slots)

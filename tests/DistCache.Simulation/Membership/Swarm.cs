@@ -20,17 +20,20 @@ public sealed class Swarm
     private static int Seeds => int.TryParse(Environment.GetEnvironmentVariable("DISTCACHE_SEEDS"), out var seeds) ? seeds : 200;
 
     [Test]
-    public void Faults_OfEveryKindAtRandom_EndInOneView([Range(0, Batches - 1)] int batch)
+    public void Faults_OfEveryKindAtRandom_EndInOneView([Range(0, Batches - 1)] int batch) => RunSeeds(batch, Batches, Run);
+
+    /// <summary>Runs each <paramref name="batches"/>th of the seeds, or the single one that is asked for.</summary>
+    internal static void RunSeeds(int batch, int batches, Action<int> run)
     {
         if (Environment.GetEnvironmentVariable("DISTCACHE_SEED") is { } given)
         {
-            Run(int.Parse(given, null));
+            run(int.Parse(given, null));
             return;
         }
 
-        for (var seed = First + batch; seed < First + Seeds; seed += Batches)
+        for (var seed = First + batch; seed < First + Seeds; seed += batches)
         {
-            Run(seed);
+            run(seed);
         }
     }
 

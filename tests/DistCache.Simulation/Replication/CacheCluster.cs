@@ -1,5 +1,6 @@
 using System.Text;
 using DistCache.Entries;
+using DistCache.Peers;
 using DistCache.Simulation.Membership;
 
 namespace DistCache.Simulation.Replication;
@@ -13,13 +14,16 @@ internal sealed class CacheCluster : IDisposable
     /// <summary>Two rounds of anti-entropy, and the age below which it leaves versions alone.</summary>
     private static readonly TimeSpan TwoRounds = (2 * DistCache.Replication.AntiEntropy.Interval) + DistCache.Replication.AntiEntropy.MinimumAge;
 
+    /// <summary>Of the entries that expire. Short against the quiet at the end: then none of them may be left.</summary>
+    private static readonly TimeSpan LongestLifetime = TimeSpan.FromSeconds(8);
+
     private readonly int _keys;
 
-    public CacheCluster(int nodes, int seed = 1, int keys = 40, ReplicationOptions? options = null)
+    public CacheCluster(int nodes, int seed = 1, int keys = 40, ReplicationOptions? options = null, long sizeLimit = CacheProcess.SizeLimit)
     {
         _keys = keys;
         Options = options ?? new ReplicationOptions();
-        Members = new Cluster(nodes, ClusterProfile.Fast, seed, compose: (_, seams, membership) => new CacheProcess(seams, membership, Options));
+        Members = new Cluster(nodes, ClusterProfile.Fast, seed, compose: (_, seams, membership) => new CacheProcess(seams, membership, Options, sizeLimit));
     }
 
     public Cluster Members { get; }
@@ -54,11 +58,11 @@ internal sealed class CacheCluster : IDisposable
     public void Settle()
     {
         Members.Converge(ConvergeLimit);
-        Simulation.RunUntil(
-            () => Simulation.RunningNodes.All(node => CacheOf(node).Replicator.Ownership.Current.Import.IsComplete),
-            ConvergeLimit,
-            "every import ends");
+        Simulation.RunUntil(IsSettled, ConvergeLimit, "every import ends");
     }
+
+    public bool IsSettled() =>
+        Members.IsOne() && Simulation.RunningNodes.All(node => CacheOf(node).Replicator.Ownership.Current.Import.IsComplete);
 
     /// <summary>Callers on every node read, set and remove at random, each so many times a second, until <see cref="StopLoad"/>.</summary>
     public void StartLoad(double operationsPerSecond = 50)
@@ -99,10 +103,12 @@ internal sealed class CacheCluster : IDisposable
         Simulation.Run(2 * Options.Timeout);
     }
 
-    public async Task WriteAsync(SimulatedNode node, string key, bool isRemove = false)
+    public async Task WriteAsync(SimulatedNode node, string key, bool isRemove = false, TimeSpan? lifetime = null, bool isSliding = false)
     {
-        var write = History.Begin(key, isRemove, Simulation.Elapsed);
-        if (await CacheOf(node).WriteAsync(key, write.Value))
+        var write = History.Begin(key, isRemove, Simulation.Elapsed, lifetime, isSliding);
+        var milliseconds = (long?)lifetime?.TotalMilliseconds;
+        RemainingTime? life = milliseconds is null ? null : isSliding ? new(Expiration.Never, milliseconds.Value, 0) : new(milliseconds.Value, 0, 0);
+        if (await CacheOf(node).WriteAsync(key, write.Value, life))
         {
             write.End = Simulation.Elapsed;
         }
@@ -127,13 +133,36 @@ internal sealed class CacheCluster : IDisposable
                 var read = CacheOf(node).ReadAsync(key);
                 Simulation.RunUntil(() => read.IsCompleted, Options.Timeout * 3, "a read ends");
                 var (answered, value) = read.Result;
-                var wrong = answered ? History.Judge(key, value, start) : $"{key} was not answered";
+                var wrong = answered ? History.Judge(key, value, start, Simulation.Elapsed) : $"{key} was not answered";
                 Assert.That(wrong, Is.Null, () => $"On {node.Name}. {Simulation.Describe()}");
             }
 
             CheckCopies(key);
         }
     }
+
+    /// <summary>Where nobody writes, no copy moves: what differs was mended, or is no difference.</summary>
+    public void CheckQuiet()
+    {
+        var copies = 0;
+        Members.Network.Sent = (_, message) => copies += message is StampedRequest { Request: ReplicateRequest or CompareRequest } ? 1 : 0;
+        Simulation.Run(DistCache.Replication.AntiEntropy.Interval);
+        Members.Network.Sent = null;
+        Assert.That(copies, Is.Zero, () => $"Nobody writes, and copies are compared or sent. {Simulation.Describe()}");
+    }
+
+    public void CheckBudgets()
+    {
+        foreach (var node in Simulation.RunningNodes)
+        {
+            var memory = CacheOf(node).Memory;
+            Assert.That(memory.Statistics.Bytes, Is.LessThanOrEqualTo(memory.SizeLimit), () => $"{node.Name} exceeds its budget. {Simulation.Describe()}");
+        }
+    }
+
+    /// <summary>No read was wrong so far, and nothing was logged as an error.</summary>
+    public void CheckErrors() =>
+        Assert.That(Simulation.Trace.Errors, Is.Empty, () => $"{Simulation.Trace.Errors[0]} {Simulation.Describe()}");
 
     public void Dispose()
     {
@@ -150,8 +179,12 @@ internal sealed class CacheCluster : IDisposable
         var key = $"k{Simulation.Random.Next(_keys)}";
         switch (Simulation.Random.Next(10))
         {
-            case < 3:
+            case < 2:
                 await WriteAsync(node, key);
+                break;
+            case 2:
+                var lifetime = LongestLifetime * (0.02 + (0.98 * Simulation.Random.NextDouble()));
+                await WriteAsync(node, key, lifetime: lifetime, isSliding: Simulation.Random.Next(4) == 0);
                 break;
             case 3:
                 await WriteAsync(node, key, isRemove: true);
@@ -169,7 +202,7 @@ internal sealed class CacheCluster : IDisposable
         Reads++;
         if (JudgesReads)
         {
-            var wrong = answered ? History.Judge(key, value, start) : $"{key} was not answered";
+            var wrong = answered ? History.Judge(key, value, start, Simulation.Elapsed) : $"{key} was not answered";
             if (wrong is not null)
             {
                 Simulation.Trace.Errors.Add($"On {node.Name} at {start}: {wrong}");
@@ -180,6 +213,7 @@ internal sealed class CacheCluster : IDisposable
     private void CheckCopies(string key)
     {
         var slot = Slot.Of(Encoding.UTF8.GetBytes(key));
+        // A tombstone that all owners hold may go from one before it goes from the other: it is nothing, as an expired entry is.
         var copies = new List<(EntryVersion Version, int? Value)?>();
         foreach (var node in Simulation.RunningNodes)
         {
@@ -187,7 +221,7 @@ internal sealed class CacheCluster : IDisposable
             var isOwner = cache.Replicator.Ownership.Current.StandingOf(slot) != Peers.Standing.Holder;
             if (isOwner)
             {
-                copies.Add(cache.Held(key));
+                copies.Add(cache.Held(key) is { Value: not null } held ? held : null);
             }
             else
             {

@@ -11,7 +11,9 @@ namespace DistCache.Simulation.Replication;
 internal sealed class CacheProcess : IProcess
 {
     /// <summary>Enough for everything that a scenario writes.</summary>
-    private const long SizeLimit = 8 << 20;
+    public const long SizeLimit = 8 << 20;
+
+    public const int MaximumValueBytes = 4 << 10;
 
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(10);
 
@@ -19,14 +21,14 @@ internal sealed class CacheProcess : IProcess
     private readonly HybridClock _clock;
     private readonly ReplicationOptions _options;
 
-    public CacheProcess(Seams seams, Func<Seams, MembershipProcess> membership, ReplicationOptions options)
+    public CacheProcess(Seams seams, Func<Seams, MembershipProcess> membership, ReplicationOptions options, long sizeLimit = SizeLimit)
     {
         _time = seams.Time;
         _options = options;
         _clock = new HybridClock(seams.Time);
         var transport = new StampingTransport(seams.Transport, _clock);
         Membership = membership(seams with { Transport = transport });
-        Memory = new MemoryTier(SizeLimit, Eviction.Lru, seams.Time, tuning: new TierTuning(Shards: 1, HashSeed: 1));
+        Memory = new MemoryTier(sizeLimit, Eviction.Lru, seams.Time, seams.Logger, new TierTuning(Shards: 1, HashSeed: 1), options.TombstoneLifetime);
         Replicator = new Replicator(Membership.View, Memory, transport, _clock, seams.Time, seams.Random, options, seams.Logger);
         Membership.Loop.ViewChanged += Replicator.Ownership.Update;
         Replicator.Calls.Heard += Membership.Loop.Heard;
@@ -72,10 +74,11 @@ internal sealed class CacheProcess : IProcess
         return new StampedReply(reply, _clock.Current);
     }
 
-    public async Task<bool> WriteAsync(string key, int? value)
+    public async Task<bool> WriteAsync(string key, int? value, RemainingTime? life = null, int valueBytes = sizeof(int))
     {
-        var remaining = value is null ? new RemainingTime((long)_options.TombstoneLifetime.TotalMilliseconds, 0, 0) : RemainingTime.Unlimited;
-        var bytes = value is null ? [] : BitConverter.GetBytes(value.Value);
+        var remaining = value is null ? new RemainingTime((long)_options.TombstoneLifetime.TotalMilliseconds, 0, 0) : life ?? RemainingTime.Unlimited;
+        var bytes = new byte[value is null ? 0 : valueBytes];
+        BitConverter.TryWriteBytes(bytes, value ?? 0);
         var request = new WriteRequest(Encoding.UTF8.GetBytes(key), value is null, default, remaining, bytes, _options.WriteAck, 0, PassedOver: false);
         return (await Replicator.Writes.WriteAsync(request, CancellationToken.None)).Outcome == WriteOutcome.Acknowledged;
     }
@@ -99,7 +102,7 @@ internal sealed class CacheProcess : IProcess
     /// <summary>What this node itself holds: a value, or none for a tombstone; null for nothing.</summary>
     public (EntryVersion Version, int? Value)? Held(string key)
     {
-        Span<byte> value = stackalloc byte[sizeof(int)];
+        Span<byte> value = stackalloc byte[MaximumValueBytes];
         return Memory.Read(Encoding.UTF8.GetBytes(key), value, renew: false, out var info, out _) switch
         {
             LookupOutcome.Hit => (info.Version, BitConverter.ToInt32(value)),

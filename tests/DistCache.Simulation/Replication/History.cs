@@ -1,7 +1,12 @@
 namespace DistCache.Simulation.Replication;
 
 /// <summary>A write: its place in time, and whether it was acknowledged. <see cref="End"/> is the end of time for one that was not.</summary>
-internal sealed record Write(string Key, int? Value, TimeSpan Start)
+/// <param name="Key">What was written.</param>
+/// <param name="Value">A number that no other write has; null for a removal.</param>
+/// <param name="Start">When its caller began.</param>
+/// <param name="Lifetime">After so long it is expired; null for never.</param>
+/// <param name="IsSliding">Each use begins the lifetime anew.</param>
+internal sealed record Write(string Key, int? Value, TimeSpan Start, TimeSpan? Lifetime = null, bool IsSliding = false)
 {
     public TimeSpan End { get; set; } = TimeSpan.MaxValue;
 
@@ -19,27 +24,42 @@ internal sealed class History
 
     private readonly Dictionary<string, List<Write>> _writes = [];
     private int _lastValue;
+    private TimeSpan _forgiven;
 
     public IReadOnlyCollection<string> Keys => _writes.Keys;
 
     public int Acknowledged => _writes.Values.Sum(writes => writes.Count(write => write.IsAcknowledged));
 
-    public Write Begin(string key, bool isRemove, TimeSpan now)
+    /// <summary>Messages take their time, and what remains of a lifetime is told in them; one that a paused node found late lives longer by that.</summary>
+    public TimeSpan ExpirySlack { get; set; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>More copies were lost at once than the promise covers: what was written before may be gone, in whole or in part.</summary>
+    public void Forgive(TimeSpan now) => _forgiven = now;
+
+    public Write Begin(string key, bool isRemove, TimeSpan now, TimeSpan? lifetime = null, bool isSliding = false)
     {
-        var write = new Write(key, isRemove ? null : ++_lastValue, now);
+        var write = new Write(key, isRemove ? null : ++_lastValue, now, isRemove ? null : lifetime, isSliding);
         (_writes.TryGetValue(key, out var writes) ? writes : _writes[key] = []).Add(write);
         return write;
     }
 
-    /// <summary>What is wrong with a read that began at <paramref name="start"/> and gave <paramref name="value"/>; null if nothing is.</summary>
-    public string? Judge(string key, int? value, TimeSpan start)
+    /// <summary>
+    /// What is wrong with a read that began at <paramref name="start"/>, ended at <paramref name="end"/> and gave <paramref name="value"/>; null
+    /// if nothing is.
+    /// </summary>
+    public string? Judge(string key, int? value, TimeSpan start, TimeSpan end)
     {
         var writes = _writes.GetValueOrDefault(key) ?? [];
-        var before = writes.Where(write => write.End <= start).ToList();
-        var sources = writes.Where(write => write.Value == value).ToList();
+        var before = writes.Where(write => write.End <= start && write.Start >= _forgiven).ToList();
+        var sources = writes.Where(write => write.Value == value || (value is null && write.Start + write.Lifetime <= end)).ToList();
         if (value is not null && sources.Count == 0)
         {
             return $"{key} gave {value}, which nobody wrote";
+        }
+
+        if (value is not null && sources[0] is { IsAcknowledged: true, IsSliding: false } source && source.End + source.Lifetime + ExpirySlack < start)
+        {
+            return $"{key} gave {value}, which was acknowledged at {source.End} and expired {source.Lifetime} later";
         }
 
         if (value is null && before.Count == 0)
@@ -48,8 +68,8 @@ internal sealed class History
         }
 
         var newest = before.MaxBy(write => write.Start);
-        return newest is null || sources.Any(source => source.End >= newest.Start - Resolution)
+        return newest is null || sources.Any(write => write.End >= newest.Start - Resolution)
             ? null
-            : $"{key} gave {value?.ToString() ?? "nothing"}, after {newest.Value?.ToString() ?? "its removal"} was acknowledged (it began at {newest.Start} and ended at {newest.End})";
+            : $"{key} gave {value?.ToString() ?? "nothing"}, after {newest.Value?.ToString() ?? "its removal"}{(newest.Lifetime is null ? "" : $", to live for {newest.Lifetime},")} was acknowledged (it began at {newest.Start} and ended at {newest.End})";
     }
 }

@@ -100,7 +100,6 @@ internal sealed class MemoryTierModelTests
                     _sizeBias = _random.Next(300) == 0 ? _random.Next(4) : _sizeBias;
                     break;
                 default:
-                    Confirm(key);
                     break;
             }
         }
@@ -147,7 +146,7 @@ internal sealed class MemoryTierModelTests
             var tombstone = _random.Next(12) == 0;
             var expiration = new Expiration(
                 _random.Next(3) == 0 ? Now + _random.Next(20_000) : Expiration.Never, _random.Next(4) == 0 ? _random.Next(1, 5_000) : 0);
-            var flags = (tombstone ? EntryFlags.Tombstone : 0) | (_random.Next(2) == 0 ? EntryFlags.Unconfirmed : 0);
+            var flags = tombstone ? EntryFlags.Tombstone : EntryFlags.None;
             var version = new EntryVersion(_random.Next(10) == 0 ? _clock - (ulong)_random.Next(200) : ++_clock + 1_000, (uint)_random.Next());
             var info = new EntryInfo(version, expiration, expiration.Window > 0 ? Now : 0, flags);
             var entry = new Entry(info, tombstone ? default : value);
@@ -226,14 +225,6 @@ internal sealed class MemoryTierModelTests
             if (_model.TryGetValue(key, out var entry) && _tier.Renew(Utf8(key), entry.Info.Version, Now + 5) && entry.Info.Expiration.Window > 0)
             {
                 _model[key] = entry with { Info = entry.Info with { LastAccess = Math.Max(entry.Info.LastAccess, Now + 5) } };
-            }
-        }
-
-        private void Confirm(string key)
-        {
-            if (_model.TryGetValue(key, out var entry) && _tier.Confirm(Utf8(key), entry.Info.Version))
-            {
-                _model[key] = entry with { Info = entry.Info with { Flags = entry.Info.Flags & ~EntryFlags.Unconfirmed } };
             }
         }
 

@@ -132,7 +132,7 @@ internal sealed class MemoryTierSoakTests
                 tier.Visit(SlotSet.All(), ref cursor, visitor);
                 return visitor.IsGood;
             default:
-                tier.Confirm(key, default);
+                tier.Confirm(Slot.Of(key), (ulong)random.NextInt64(long.MaxValue));
                 return true;
         }
     }

@@ -22,7 +22,7 @@ internal sealed class MemoryTierTests
     public void Read_OfWhatWasApplied_GivesValueAndInfo()
     {
         var value = TierFace.Value(100);
-        var info = TierFace.Info(5, new Expiration(_time.Milliseconds() + 1_000, 0), flags: EntryFlags.Unconfirmed);
+        var info = TierFace.Info(5, new Expiration(_time.Milliseconds() + 1_000, 0));
         Assert.That(_tier.Put("a", info, value), Is.EqualTo(ApplyOutcome.Applied));
 
         var destination = new byte[200];

@@ -17,7 +17,7 @@ internal static class SampleMessages
     public static readonly MemberRecord Member = new(
         Identity, 3, MemberState.Suspect, Address, "zone-1", 2, NodeName.Parse("accuser"), 1_500);
 
-    public static readonly EntryRecord Entry = new(Bytes("key"), Version, Remaining, EntryFlags.Unconfirmed, Bytes("value"));
+    public static readonly EntryRecord Entry = new(Bytes("key"), Version, Remaining, EntryFlags.Tombstone, Bytes("value"));
 
     private const ulong Table = 0xFFFF_FFFF_FFFF_FFFF;
 
@@ -57,7 +57,7 @@ internal static class SampleMessages
         yield return new ProbeReply([Member]);
         yield return new IndirectProbeReply(Reached: true, Refused: true, [Member]);
         yield return new ExchangeReply([Member, Member]);
-        yield return new HoldingsReply(Table, Slots());
+        yield return new HoldingsReply(Table, Slots(), [new Absence(Identity, 5_000)]);
         yield return new TransferReply([Entry, Entry with { Value = default, Flags = EntryFlags.Tombstone }], 99, IsEnd: true);
         yield return new CompareReply(IsOwner: true, [0, 1, 70_000]);
         yield return new DigestReply(IsSameTable: true, Slots());

@@ -1,0 +1,70 @@
+namespace DistCache.Simulation.Replication;
+
+/// <summary>
+/// Whole caches under random load and random faults, with times of peace in which every read is judged. DISTCACHE_SEEDS says how many seeds
+/// (200 unless set), DISTCACHE_FIRST_SEED where they start (1), DISTCACHE_SEED runs a single one.
+/// </summary>
+public sealed class CacheSwarm
+{
+    private const int Batches = 8;
+
+    private const int Keys = 16;
+
+    private static readonly TimeSpan War = TimeSpan.FromSeconds(20);
+
+    /// <summary>Reads are as promised from here on: owners that could not be reached for a moment have got what they missed.</summary>
+    private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(2);
+
+    private static readonly TimeSpan Peace = TimeSpan.FromSeconds(3);
+
+    [Test]
+    public void Faults_OfEveryKindAtRandom_BreakNoPromise([Range(0, Batches - 1)] int batch) => Membership.Swarm.RunSeeds(batch, Batches, Run);
+
+    private static void Run(int seed)
+    {
+        var shape = new Random(seed);
+        var options = new ReplicationOptions
+        {
+            ReplicaCount = shape.Next(4) == 0 ? 2 : shape.Next(8) == 0 ? 0 : 1,
+            WriteAck = (WriteAck)shape.Next(3),
+            ReadFrom = shape.Next(4) == 0 ? ReadFrom.Majority : ReadFrom.Primary,
+        };
+        var withCuts = shape.Next(3) > 0;
+        using var cluster = new CacheCluster(shape.Next(5) == 0 ? shape.Next(1, 3) : shape.Next(3, 6), seed, Keys, options);
+        if (!withCuts)
+        {
+            cluster.Nodes[0].ClockError = TimeSpan.FromHours(shape.Next(-1, 2));
+        }
+
+        cluster.Form();
+        cluster.StartLoad(operationsPerSecond: 15);
+        var faults = new CacheFaults(cluster, withCuts);
+        for (var round = 0; round < 2; round++)
+        {
+            Disturb(cluster, faults);
+        }
+
+        cluster.StopLoad();
+        cluster.CheckEverything();
+        cluster.CheckQuiet();
+    }
+
+    private static void Disturb(CacheCluster cluster, CacheFaults faults)
+    {
+        cluster.JudgesReads = false;
+        var end = cluster.Simulation.Elapsed + War;
+        while (cluster.Simulation.Elapsed < end)
+        {
+            faults.InjectOne();
+            cluster.Simulation.Run(TimeSpan.FromSeconds(3) * cluster.Simulation.Random.NextDouble());
+            cluster.CheckBudgets();
+        }
+
+        faults.EndAll();
+        cluster.Settle();
+        cluster.Simulation.Run(Recovery);
+        cluster.JudgesReads = true;
+        cluster.Simulation.Run(Peace);
+        cluster.CheckErrors();
+    }
+}
