@@ -388,7 +388,7 @@ internal sealed class EntryStore
         ref var header = ref _memory.Header(handle);
         _tier.CountEntries(sign);
         Interlocked.Add(ref _tier.SlotCounts[header.Slot.Number], sign);
-        Interlocked.Add(ref _tier.SlotDigests[header.Slot.Number], sign * (long)EntryDigest.Of(_index.KeyOf(handle), header.Version));
+        Interlocked.Add(ref _tier.SlotDigests[header.Slot.Number], sign * (long)EntryDigest.Of(_index.KeyOf(handle), header.Version, header.IsTombstone));
         _counters.PayloadBytes += sign * (long)(header.KeyLength + header.ValueLength);
         if (header.IsTombstone)
         {

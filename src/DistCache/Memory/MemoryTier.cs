@@ -121,7 +121,7 @@ internal sealed class MemoryTier : IDisposable
         var totalBytes = EntryHeader.Bytes + StoredExpiration.BytesOf(info.Expiration) + key.Length + value.Length;
         if (totalBytes > memory.MaximumEntryBytes)
         {
-            return shard.IsSuperseded(keyHash, key, info.Version, Now, out var superseded, out held) ? superseded : ApplyOutcome.TooLarge;
+            return shard.IsSuperseded(keyHash, key, info, Now, out var superseded, out held) ? superseded : ApplyOutcome.TooLarge;
         }
 
         var slot = Slot.Of(key);
@@ -327,7 +327,7 @@ internal sealed class MemoryTier : IDisposable
         TierMemory memory, Shard shard, ulong keyHash, ReadOnlySpan<byte> key, Slot slot, in EntryInfo info, in ReadOnlySequence<byte> value,
         long totalBytes, out EntryVersion held)
     {
-        if (shard.IsSuperseded(keyHash, key, info.Version, Now, out var outcome, out held))
+        if (shard.IsSuperseded(keyHash, key, info, Now, out var outcome, out held))
         {
             return outcome;
         }
@@ -352,7 +352,7 @@ internal sealed class MemoryTier : IDisposable
 
             var header = new EntryHeader(info, key.Length, (int)value.Length, slot);
             LargeEntries.Write(memory.Pool.Memory, chain.Head, header, info, key, value);
-            while (!shard.TryApplyLarge(keyHash, key, slot, info.Version, chain, Now, out outcome, out held, out isLinked))
+            while (!shard.TryApplyLarge(keyHash, key, slot, info, chain, Now, out outcome, out held, out isLinked))
             {
                 room.Make();
             }

@@ -74,7 +74,7 @@ internal sealed class Shard
     {
         lock (_lock)
         {
-            if (IsSupersededLocked(keyHash, key, info.Version, now, out var handle, out outcome, out held))
+            if (IsSupersededLocked(keyHash, key, info, now, out var handle, out outcome, out held))
             {
                 return true;
             }
@@ -87,28 +87,28 @@ internal sealed class Shard
     }
 
     /// <summary>True if that version, or a higher one, is held already: nothing is to be done.</summary>
-    public bool IsSuperseded(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version, long now, out ApplyOutcome outcome, out EntryVersion held)
+    public bool IsSuperseded(ulong keyHash, ReadOnlySpan<byte> key, in EntryInfo info, long now, out ApplyOutcome outcome, out EntryVersion held)
     {
         lock (_lock)
         {
-            return IsSupersededLocked(keyHash, key, version, now, out _, out outcome, out held);
+            return IsSupersededLocked(keyHash, key, info, now, out _, out outcome, out held);
         }
     }
 
-    /// <summary>As <see cref="TryApply"/>, with an entry that stands in pages of its own. They are the shard's if the outcome is Applied under <paramref name="version"/> and <paramref name="linked"/>.</summary>
+    /// <summary>As <see cref="TryApply"/>, with an entry that stands in pages of its own. They are the shard's if the outcome is Applied under the version of <paramref name="info"/> and <paramref name="linked"/>.</summary>
     public bool TryApplyLarge(
-        ulong keyHash, ReadOnlySpan<byte> key, Slot slot, EntryVersion version, in PageChain chain, long now,
+        ulong keyHash, ReadOnlySpan<byte> key, Slot slot, in EntryInfo info, in PageChain chain, long now,
         out ApplyOutcome outcome, out EntryVersion held, out bool linked)
     {
         lock (_lock)
         {
             linked = false;
-            if (IsSupersededLocked(keyHash, key, version, now, out _, out outcome, out held))
+            if (IsSupersededLocked(keyHash, key, info, now, out _, out outcome, out held))
             {
                 return true;
             }
 
-            held = version;
+            held = info.Version;
             linked = _store.TryLinkLarge(keyHash, key, slot, chain.Head, LargeEntries.CommittedBytes(_memory, chain.Head));
             _store.LeaveTombstones(now);
             return linked;
@@ -314,13 +314,33 @@ internal sealed class Shard
         return fits ? LookupOutcome.Hit : LookupOutcome.TooSmall;
     }
 
+    /// <summary>
+    /// That version, or a higher one, is held. Of two copies of a version with a window the one that was used later counts: it may have
+    /// expired here because its uses were not told.
+    /// </summary>
     private bool IsSupersededLocked(
-        ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version, long now, out uint handle, out ApplyOutcome outcome, out EntryVersion held)
+        ulong keyHash, ReadOnlySpan<byte> key, in EntryInfo info, long now, out uint handle, out ApplyOutcome outcome, out EntryVersion held)
     {
         handle = FindLiveLocked(keyHash, key, now);
         held = handle == 0 ? default : _memory.Header(handle).Version;
-        outcome = handle != 0 && held > version ? ApplyOutcome.Older : ApplyOutcome.Applied;
-        return handle != 0 && held >= version;
+        outcome = handle != 0 && held > info.Version ? ApplyOutcome.Older : ApplyOutcome.Applied;
+        if (handle == 0 || held < info.Version)
+        {
+            return false;
+        }
+
+        if (held > info.Version || info.Expiration.Window == 0)
+        {
+            return true;
+        }
+
+        if (_memory.Header(handle).IsTombstone)
+        {
+            return info.IsTombstone;
+        }
+
+        _store.Use(handle, keyHash, info.LastAccess);
+        return true;
     }
 
     /// <summary>The entry, unless it is expired: then it goes, and what it leaves is found instead.</summary>

@@ -61,7 +61,7 @@ internal sealed class TierCheck
     {
         ref var header = ref _memory.Header(handle);
         _slotCounts[header.Slot.Number]++;
-        _slotDigests[header.Slot.Number] += (long)EntryDigest.Of(index.KeyOf(handle), header.Version);
+        _slotDigests[header.Slot.Number] += (long)EntryDigest.Of(index.KeyOf(handle), header.Version, header.IsTombstone);
         counted.PayloadBytes += header.KeyLength + header.ValueLength;
         counted.Tombstones += header.IsTombstone ? 1 : 0;
         counted.TombstoneBytes += !header.IsTombstone ? 0

@@ -8,9 +8,17 @@ public sealed class CacheSwarm
 {
     private const int Batches = 8;
 
-    private const int Keys = 16;
+    private const int Keys = 8;
 
-    private static readonly TimeSpan War = TimeSpan.FromSeconds(20);
+    /// <summary>
+    /// Two short wars with many faults; or a long one with few, in which members stay away for rounds of anti-entropy, watermarks
+    /// rise without them, and tombstones go.
+    /// </summary>
+    private static readonly (int Count, TimeSpan Length, TimeSpan LongestGap, TimeSpan LongestLifetime)[] Wars =
+    [
+        (2, TimeSpan.FromSeconds(20), TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(8)),
+        (1, TimeSpan.FromSeconds(150), TimeSpan.FromSeconds(25), TimeSpan.FromSeconds(60)),
+    ];
 
     /// <summary>Reads are as promised from here on: owners that could not be reached for a moment have got what they missed.</summary>
     private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(2);
@@ -29,8 +37,13 @@ public sealed class CacheSwarm
             WriteAck = (WriteAck)shape.Next(3),
             ReadFrom = shape.Next(4) == 0 ? ReadFrom.Majority : ReadFrom.Primary,
         };
+        var war = Wars[shape.Next(Wars.Length)];
         var withCuts = shape.Next(3) > 0;
-        using var cluster = new CacheCluster(shape.Next(5) == 0 ? shape.Next(1, 3) : shape.Next(3, 6), seed, Keys, options);
+        using var cluster = new CacheCluster(shape.Next(5) == 0 ? shape.Next(1, 3) : shape.Next(3, 6), seed, Keys, options) 
+        {
+            EraLength = TimeSpan.FromSeconds(5),
+            LongestLifetime = war.LongestLifetime,
+        };
         if (!withCuts)
         {
             cluster.Nodes[0].ClockError = TimeSpan.FromHours(shape.Next(-1, 2));
@@ -39,9 +52,9 @@ public sealed class CacheSwarm
         cluster.Form();
         cluster.StartLoad(operationsPerSecond: 15);
         var faults = new CacheFaults(cluster, withCuts);
-        for (var round = 0; round < 2; round++)
+        for (var round = 0; round < war.Count; round++)
         {
-            Disturb(cluster, faults);
+            Disturb(cluster, faults, war.Length, war.LongestGap);
         }
 
         cluster.StopLoad();
@@ -49,14 +62,14 @@ public sealed class CacheSwarm
         cluster.CheckQuiet();
     }
 
-    private static void Disturb(CacheCluster cluster, CacheFaults faults)
+    private static void Disturb(CacheCluster cluster, CacheFaults faults, TimeSpan length, TimeSpan longestGap)
     {
         cluster.JudgesReads = false;
-        var end = cluster.Simulation.Elapsed + War;
+        var end = cluster.Simulation.Elapsed + length;
         while (cluster.Simulation.Elapsed < end)
         {
             faults.InjectOne();
-            cluster.Simulation.Run(TimeSpan.FromSeconds(3) * cluster.Simulation.Random.NextDouble());
+            cluster.Simulation.Run(longestGap * cluster.Simulation.Random.NextDouble());
             cluster.CheckBudgets();
         }
 

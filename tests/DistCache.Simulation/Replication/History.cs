@@ -33,6 +33,9 @@ internal sealed class History
     /// <summary>Messages take their time, and what remains of a lifetime is told in them; one that a paused node found late lives longer by that.</summary>
     public TimeSpan ExpirySlack { get; set; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>Uses that were not told to an owner which was away may make it end earlier there than elsewhere.</summary>
+    public bool HasSliding(string key) => _writes[key].Exists(write => write.IsSliding);
+
     /// <summary>More copies were lost at once than the promise covers: what was written before may be gone, in whole or in part.</summary>
     public void Forgive(TimeSpan now) => _forgiven = now;
 
