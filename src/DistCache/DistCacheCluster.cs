@@ -8,16 +8,18 @@ namespace DistCache;
 public sealed class DistCacheCluster
 {
     private readonly Ownership _ownership;
+    private readonly Replicator _replicator;
     private readonly ILogger _logger;
     private readonly Lock _lock = new();
     private bool _isRaising;
     private bool _isStale;
 
-    internal DistCacheCluster(Ownership ownership, ILogger logger)
+    internal DistCacheCluster(Replicator replicator, ILogger logger)
     {
-        _ownership = ownership;
+        _replicator = replicator;
+        _ownership = replicator.Ownership;
         _logger = logger;
-        ownership.RoutingChanged += Publish;
+        _ownership.RoutingChanged += Publish;
     }
 
     /// <summary>
@@ -28,6 +30,16 @@ public sealed class DistCacheCluster
 
     /// <summary>The present picture; a node without peers is its only member.</summary>
     public ClusterView View => new(_ownership.Current);
+
+    /// <summary>
+    /// Whether this node may stop now, however roughly, and every entry that it holds is still with another member: all members are alive,
+    /// work by one table and have got what they own, and each slot held here has another owner. True also for a node that holds nothing. Ask
+    /// before the next step of a rolling restart. It holds for the moment of the answer, and for writes that were acknowledged by more
+    /// than their primary. False if a member does not answer within <see cref="ReplicationOptions.Timeout"/>.
+    /// </summary>
+    /// <param name="cancellationToken">Ends the wait for the other members' answers.</param>
+    /// <exception cref="OperationCanceledException">The caller gave up.</exception>
+    public Task<bool> IsSafeToStopAsync(CancellationToken cancellationToken = default) => _replicator.IsSafeToStopAsync(cancellationToken);
 
     /// <summary>The node's own loops call this: no handler may hold them up.</summary>
     private void Publish()

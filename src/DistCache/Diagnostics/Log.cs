@@ -72,7 +72,7 @@ internal static partial class Log
     [LoggerMessage(303, LogLevel.Debug, "{Slots} slots differed from those of {Member}; what it lacked was sent.")]
     public static partial void SlotsCompared(ILogger logger, NodeIdentity member, int slots);
 
-    [LoggerMessage(304, LogLevel.Error, "A takeover met an unexpected exception; the next change of the table starts another.")]
+    [LoggerMessage(304, LogLevel.Error, "A takeover met an unexpected exception and tries again.")]
     public static partial void TakeoverFailed(ILogger logger, Exception exception);
 
     [LoggerMessage(305, LogLevel.Error, "{Part} met an unexpected exception and goes on with its next round.")]

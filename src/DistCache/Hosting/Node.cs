@@ -49,7 +49,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         var cache = new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options);
         _replicator.Reads.Unanswered = cache.Unanswered;
         Cache = new ObservedCache(cache);
-        Cluster = new DistCacheCluster(_replicator.Ownership, _logger);
+        Cluster = new DistCacheCluster(_replicator, _logger);
         Metrics.Nodes.Add(this, Read);
     }
 

@@ -11,8 +11,11 @@ internal sealed record HoldingsRequest(ulong TableHash) : PeerRequest
     public override Lane Lane => Lane.Control;
 }
 
-/// <summary>The slots that the sender holds any entry or tombstone of, by its table; and the members that it misses.</summary>
-internal sealed record HoldingsReply(ulong TableHash, SlotSet Held, IReadOnlyList<Absence> Missing) : PeerReply;
+/// <summary>
+/// The slots that the sender holds any entry or tombstone of, by its table; the members that it misses; and whether it has got everything of
+/// the slots that it owns.
+/// </summary>
+internal sealed record HoldingsReply(ulong TableHash, SlotSet Held, IReadOnlyList<Absence> Missing, bool IsWhole) : PeerReply;
 
 /// <summary>A member that was given up, and for how many milliseconds more it may come back with what it held.</summary>
 internal readonly record struct Absence(NodeIdentity Identity, long Milliseconds);

@@ -36,8 +36,11 @@ internal sealed class AntiEntropy(
 
     public static readonly TimeSpan MinimumAge = TimeSpan.FromSeconds(5);
 
-    /// <summary>Between two batches of keys, which are at most 256 KiB: so it stays below 1 MiB a second.</summary>
-    private static readonly TimeSpan BatchPause = TimeSpan.FromMilliseconds(300);
+    /// <summary>Keys and values that go out; after a batch it rests until it is below that.</summary>
+    private const int MaximumBytesPerSecond = 1 << 20;
+
+    /// <summary>The least rest after a batch, which is about a millisecond's work on either side: a hundredth of a core.</summary>
+    private static readonly TimeSpan BatchPause = TimeSpan.FromMilliseconds(100);
 
     private readonly Dictionary<NodeIdentity, Dictionary<Slot, ulong>> _agreedClocks = [];
     private readonly TimeSpan _minimumAge = 2 * options.Timeout > MinimumAge ? 2 * options.Timeout : MinimumAge;
@@ -218,22 +221,22 @@ internal sealed class AntiEntropy(
         {
             var batch = new VersionBatch((slot, version) => version.Clock <= upTo && version.Clock > agreed.GetValueOrDefault(slot));
             isEnd = memory.Visit(differing, ref cursor, batch);
-            if (batch.Entries.Count == 0)
+            var bytes = 0L;
+            if (batch.Entries.Count > 0)
             {
-                continue;
+                var held = 0;
+                bytes = await offer.MakeAsync(owner, batch.Entries, routing, held: _ => Interlocked.Increment(ref held), _stopping.Token).ConfigureAwait(false);
+                Metrics.ComparedEntries.Add(batch.Entries.Count);
+                if (held < batch.Entries.Count)
+                {
+                    return false;
+                }
             }
 
-            var held = 0;
-            await offer.MakeAsync(owner, batch.Entries, routing, held: _ => Interlocked.Increment(ref held), _stopping.Token).ConfigureAwait(false);
-            Metrics.ComparedEntries.Add(batch.Entries.Count);
-            if (held < batch.Entries.Count)
+            if (!isEnd || bytes > MaximumBytesPerSecond)
             {
-                return false;
-            }
-
-            if (!isEnd)
-            {
-                await Task.Delay(BatchPause, time, CancellationToken.None).ConfigureAwait(false);
+                var pause = TimeSpan.FromSeconds((double)bytes / MaximumBytesPerSecond);
+                await Task.Delay(pause > BatchPause ? pause : BatchPause, time, CancellationToken.None).ConfigureAwait(false);
             }
         }
 

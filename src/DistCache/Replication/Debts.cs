@@ -23,6 +23,9 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
     private readonly ConcurrentDictionary<NodeIdentity, ConcurrentQueue<HeldVersion>> _owed = new();
     private readonly CancellationTokenSource _stopping = new();
 
+    /// <summary>No owner is known to lack anything.</summary>
+    public bool AreNone => _owed.Values.All(static queue => queue.IsEmpty);
+
     public void Start() => _ = RunAsync();
 
     public void Stop() => _stopping.Cancel();

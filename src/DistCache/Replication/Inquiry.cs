@@ -12,6 +12,7 @@ namespace DistCache.Replication;
 /// <item>The primary's answer counts by itself; a replica's hit does where every acknowledged write reached all owners.</item>
 /// <item>Otherwise a hit or tombstone beats a miss, and the higher version the lower.</item>
 /// <item>While the owner with the best answer imports, those who may still hold something are asked too.</item>
+/// <item>Owners whose answer was behind the best get that one: see <see cref="ReadRepair"/>.</item>
 /// </list>
 /// </summary>
 internal sealed class Inquiry(
@@ -20,6 +21,7 @@ internal sealed class Inquiry(
     ReadRequest request,
     Func<ReadRequest, ReadReply> askSelf,
     PeerCalls calls,
+    ReadRepair repair,
     TimeProvider time,
     TimeSpan timeout,
     ReplicationOptions options)
@@ -28,7 +30,8 @@ internal sealed class Inquiry(
     public static readonly TimeSpan HedgeDelay = TimeSpan.FromMilliseconds(20);
 
     private readonly long _startedAt = time.GetTimestamp();
-    private readonly List<Task<PeerReply>> _asked = [];
+    private readonly List<(Member Owner, Task<PeerReply> Reply)> _asked = [];
+    private readonly List<(Member Owner, EntryVersion Version)> _heard = [];
     private ReadReply? _best;
     private int _answers;
 
@@ -45,7 +48,7 @@ internal sealed class Inquiry(
         var atOnce = AnswersWanted;
         if (firstReply is not null)
         {
-            _asked.Add(firstReply);
+            _asked.Add((first!, firstReply));
             atOnce += firstReply.IsCompleted ? 0 : 1;
         }
 
@@ -54,21 +57,30 @@ internal sealed class Inquiry(
         {
             while (next < owners.Count && _asked.Count < atOnce)
             {
-                _asked.Add(AskAsync(owners[next++], cancellationToken));
+                var owner = owners[next++];
+                _asked.Add((owner, AskAsync(owner, cancellationToken)));
             }
 
-            if (await FirstAnswerAsync(mayHedge: next < owners.Count).ConfigureAwait(false) is not { } reply)
+            if (await FirstAnswerAsync(mayHedge: next < owners.Count).ConfigureAwait(false) is not var (answered, reply))
             {
                 atOnce++;
+                continue;
             }
-            else if (Weigh(reply) && IsSettled())
+
+            // One that is still importing gets everything anyway.
+            if (reply is ReadReply { Standing: Standing.Primary or Standing.Replica } read)
             {
-                return _best;
+                _heard.Add((answered, read.Version));
+            }
+
+            if (Weigh(reply) && IsSettled())
+            {
+                return Repaired();
             }
         }
 
         await AskHoldersAsync(cancellationToken).ConfigureAwait(false);
-        return _best;
+        return Repaired();
     }
 
     /// <summary>Whether this reply, as the first, settles the matter; it is not to be released then.</summary>
@@ -121,22 +133,34 @@ internal sealed class Inquiry(
         : calls.SendAsync(owner, request, routing, Patience, cancellationToken).AsTask();
 
     /// <summary>Waits for any of those asked; null when the hedge delay is over first.</summary>
-    private async ValueTask<PeerReply?> FirstAnswerAsync(bool mayHedge)
+    private async ValueTask<(Member Owner, PeerReply Reply)?> FirstAnswerAsync(bool mayHedge)
     {
-        var first = _asked.Find(task => task.IsCompleted);
-        if (first is null)
+        var first = _asked.FindIndex(asked => asked.Reply.IsCompleted);
+        if (first < 0)
         {
-            var any = Task.WhenAny(_asked);
+            var any = Task.WhenAny(_asked.Select(asked => asked.Reply));
             if (mayHedge && await Task.WhenAny(any, Task.Delay(HedgeDelay, time)).ConfigureAwait(false) != any)
             {
                 return null;
             }
 
-            first = await any.ConfigureAwait(false);
+            await any.ConfigureAwait(false);
+            first = _asked.FindIndex(asked => asked.Reply.IsCompleted);
         }
 
-        _asked.Remove(first);
-        return await first.ConfigureAwait(false);
+        var (owner, reply) = _asked[first];
+        _asked.RemoveAt(first);
+        return (owner, await reply.ConfigureAwait(false));
+    }
+
+    private ReadReply? Repaired()
+    {
+        if (_best is not null && request.WithValue && _heard.Exists(answer => answer.Version < _best.Version))
+        {
+            repair.Mend(routing, request.Key, _best, _heard.Where(answer => answer.Version < _best.Version).Select(answer => answer.Owner));
+        }
+
+        return _best;
     }
 
     /// <summary>Takes an answer into account; false if it is none.</summary>

@@ -42,14 +42,18 @@ internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider tim
         return new CompareReply(IsOwner: true, lacking);
     }
 
-    /// <summary>Offers entries to one owner; calls <paramref name="held"/> with the position of each that it holds afterwards, in this version or a later one.</summary>
-    public async Task MakeAsync(Member owner, IReadOnlyList<HeldVersion> entries, Routing routing, Action<int> held, CancellationToken cancellationToken)
+    /// <summary>
+    /// Offers entries to one owner; calls <paramref name="held"/> with the position of each that it holds afterwards, in this version or a
+    /// later one. Gives how many bytes of keys and values that took.
+    /// </summary>
+    public async Task<long> MakeAsync(Member owner, IReadOnlyList<HeldVersion> entries, Routing routing, Action<int> held, CancellationToken cancellationToken)
     {
         var compare = new CompareRequest(entries, routing.Table.Hash);
+        var bytes = entries.Sum(static entry => (long)entry.Key.Length);
         var reply = await calls.SendAsync(owner, compare, routing, options.Timeout, cancellationToken).ConfigureAwait(false);
         if (reply is not CompareReply { IsOwner: true } answer)
         {
-            return;
+            return bytes;
         }
 
         var lacking = answer.Lacking.ToHashSet();
@@ -63,16 +67,20 @@ internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider tim
         {
             await Task.WhenAll(few.Select(async position =>
             {
-                if (await SendAsync(owner, entries[position], routing, cancellationToken).ConfigureAwait(false))
+                var (isHeld, sent) = await SendAsync(owner, entries[position], routing, cancellationToken).ConfigureAwait(false);
+                Interlocked.Add(ref bytes, sent);
+                if (isHeld)
                 {
                     held(position);
                 }
             })).ConfigureAwait(false);
         }
+
+        return bytes;
     }
 
     /// <summary>True if the owner has it now, or it is not held here under that version any more: then it is no longer ours to offer.</summary>
-    private async ValueTask<bool> SendAsync(Member owner, HeldVersion entry, Routing routing, CancellationToken cancellationToken)
+    private async ValueTask<(bool IsHeld, int Bytes)> SendAsync(Member owner, HeldVersion entry, Routing routing, CancellationToken cancellationToken)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(FirstRentBytes);
         try
@@ -87,14 +95,16 @@ internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider tim
 
             if (outcome == LookupOutcome.Miss || info.Version != entry.Version)
             {
-                return true;
+                return (true, 0);
             }
 
             var remaining = info.ToRemaining(time.GetUtcNow().ToUnixTimeMilliseconds());
             var record = new EntryRecord(entry.Key, info.Version, remaining, info.Flags, buffer.AsMemory(0, length));
             var request = new ReplicateRequest(record, routing.Table.Hash, StandIn: false);
-            return await calls.SendAsync(owner, request, routing, options.Timeout, cancellationToken).ConfigureAwait(false)
-                is ReplicateReply { Outcome: ReplicateOutcome.Applied or ReplicateOutcome.Older };
+            var reply = await calls.SendAsync(owner, request, routing, options.Timeout, cancellationToken).ConfigureAwait(false);
+
+            // Refused means that it can never hold it: what it held of this key has gone, and its next answer will say so.
+            return (reply is ReplicateReply { Outcome: ReplicateOutcome.Applied or ReplicateOutcome.Older or ReplicateOutcome.Refused }, length);
         }
         finally
         {

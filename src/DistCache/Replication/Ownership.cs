@@ -62,7 +62,7 @@ internal sealed class Ownership(MembershipView view, int replicaCount, ILogger l
         // Whoever was suspected was passed over, and doubts itself as after a standstill.
         var wasSuspected = view.Self.Record.Identity == old.View.Self.Record.Identity
             && view.Self.Record.Refutation > old.View.Self.Record.Refutation;
-        if (!wasSuspected && !IsNews(old, settled))
+        if (!wasSuspected && !IsNews(old, settled) && !view.Members.Any(member => HasReturned(member, old)))
         {
             return new Routing(view, old.Table, old.Import);
         }
@@ -109,17 +109,21 @@ internal sealed class Ownership(MembershipView view, int replicaCount, ILogger l
     private bool IsNews(Routing old, List<Member> settled) =>
         !IsSameTable(old.Table, settled, replicaCount) || settled.Exists(member => !old.Knows(member.Record.Identity));
 
+    /// <summary>It was given up for so short a time that the table did not change; who imported meanwhile did not ask it.</summary>
+    private static bool HasReturned(Member member, Routing old) =>
+        MayHold(member) && old.Knows(member.Record.Identity) && old.View.Find(member.Name) is { } before && !MayHold(before);
+
     /// <summary>
     /// Where this node must look for what it owns now. Slots that it newly owns, newly leads or was still importing: at every other
-    /// member. The rest: at members that were not in the old table, or not in this life, since they may come from another side of a
-    /// split, or have written before they joined.
+    /// member. The rest: at members that were not in the old table, or not in this life, or given up, since they may come from another
+    /// side of a split, or have written before they joined.
     /// </summary>
     private static Import ImportFor(Routing old, MembershipView view, SlotTable table, bool doubtsAll)
     {
         var (owned, taken) = SlotsOf(old, table, view.Self.Name);
         return new Import(view.Members
             .Where(member => member.Name != view.Self.Name && MayHold(member))
-            .Select(member => (member, old.Knows(member.Record.Identity) && !doubtsAll ? taken : owned)));
+            .Select(member => (member, old.Knows(member.Record.Identity) && !HasReturned(member, old) && !doubtsAll ? taken : owned)));
     }
 
     /// <summary>All slots that this node owns, and those among them that it cannot vouch for.</summary>

@@ -17,7 +17,7 @@ namespace DistCache.Replication;
 /// A request is never forwarded.
 /// </summary>
 internal sealed class ReadPath(
-    Ownership ownership, MemoryTier memory, PeerCalls calls, Renewals renewals, Pulse pulse, TimeProvider time, ReplicationOptions options)
+    Ownership ownership, MemoryTier memory, PeerCalls calls, ReadRepair repair, Renewals renewals, Pulse pulse, TimeProvider time, ReplicationOptions options)
 {
     /// <summary>How often a read starts again because the nodes it asked work by another table.</summary>
     private const int MaximumRetries = 2;
@@ -153,7 +153,7 @@ internal sealed class ReadPath(
             }
 
             var request = read.Request with { TableHash = routing.Table.Hash };
-            var inquiry = new Inquiry(routing, read.Slot, request, Handle, calls, time, left, options);
+            var inquiry = new Inquiry(routing, read.Slot, request, Handle, calls, repair, time, left, options);
             var best = await inquiry.RunAsync(first, firstReply, read.Token).ConfigureAwait(false);
             if (best is not null || !inquiry.WasDisowned || retry == MaximumRetries)
             {

@@ -19,6 +19,7 @@ internal sealed class Replicator
     private readonly Release _release;
     private readonly Absences _absences;
     private readonly AntiEntropy _antiEntropy;
+    private readonly StopCheck _stopCheck;
     private volatile bool _isOpen;
 
     public Replicator(
@@ -36,15 +37,17 @@ internal sealed class Replicator
         _greetTimeout = 2 * options.Timeout;
         _renewals = new Renewals(Ownership, memory, Calls, time, options);
         _pulse = new Pulse(Ownership, time, options.Timeout > Pulse.SmallestTolerance ? options.Timeout : Pulse.SmallestTolerance);
-        Reads = new ReadPath(Ownership, memory, Calls, _renewals, _pulse, time, options);
         _offer = new Offer(memory, Calls, time, options);
         _debts = new Debts(Ownership, Calls, _offer, time, logger);
         Writes = new WritePath(Ownership, memory, Calls, _debts, clock, time, options);
+        var repair = new ReadRepair(Writes, Calls, clock, options);
+        Reads = new ReadPath(Ownership, memory, Calls, repair, _renewals, _pulse, time, options);
         _transfer = new Transfer(memory, Writes, Calls, clock, time, options);
         _absences = new Absences(time, options.TombstoneLifetime);
         _takeover = new Takeover(Ownership, memory, Calls, _transfer, _absences, time, options, logger);
         _release = new Release(Ownership, memory, _offer, time, logger);
         _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, _absences, clock, time, random, options, logger);
+        _stopCheck = new StopCheck(Ownership, memory, Calls, _debts, _release, options);
     }
 
     public Ownership Ownership { get; }
@@ -57,6 +60,9 @@ internal sealed class Replicator
 
     /// <summary>Nothing is held here that other nodes own: a leaving node may go.</summary>
     public bool IsHandedOver => _release.IsDone;
+
+    /// <summary>Whether this node may stop without handing over, and nothing is lost.</summary>
+    public Task<bool> IsSafeToStopAsync(CancellationToken cancellationToken) => _stopCheck.IsSafeAsync(cancellationToken);
 
     public void Start()
     {

@@ -30,6 +30,8 @@ internal sealed class Takeover(
 
     private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(100);
 
+    private static readonly TimeSpan FailureDelay = TimeSpan.FromSeconds(1);
+
     private readonly CancellationTokenSource _stopping = new();
 
     public void Start() => ownership.ImportBegins += Begin;
@@ -41,7 +43,11 @@ internal sealed class Takeover(
     }
 
     /// <summary>Says what this node holds, and whom it misses.</summary>
-    public HoldingsReply Handle(HoldingsRequest request) => new(ownership.Current.Table.Hash, memory.HeldSlots(), absences.Tell());
+    public HoldingsReply Handle(HoldingsRequest request)
+    {
+        var routing = ownership.Current;
+        return new(routing.Table.Hash, memory.HeldSlots(), absences.Tell(), routing.Import.IsComplete);
+    }
 
     private void Begin(Routing routing)
     {
@@ -54,19 +60,23 @@ internal sealed class Takeover(
     private async Task RunAsync(Routing routing)
     {
         var started = time.GetTimestamp();
-        var sources = new ConcurrentQueue<Member>(routing.LiveMembers.Where(member => member.Name != routing.View.Self.Name));
-        try
+        while (!routing.Import.IsComplete && ReferenceEquals(ownership.Current.Import, routing.Import))
         {
-            await Task.WhenAll(Enumerable.Range(0, ConcurrentImports).Select(_ => ReadSourcesAsync(sources, routing))).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            return;
-        }
-        catch (Exception exception)
-        {
-            Log.TakeoverFailed(logger, exception);
-            return;
+            try
+            {
+                var sources = new ConcurrentQueue<Member>(routing.LiveMembers.Where(member => member.Name != routing.View.Self.Name));
+                await Task.WhenAll(Enumerable.Range(0, ConcurrentImports).Select(_ => ReadSourcesAsync(sources, routing))).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+            catch (Exception exception)
+            {
+                // Whom it had not read to its end it reads again: what came already changes nothing.
+                Log.TakeoverFailed(logger, exception);
+                await Task.Delay(FailureDelay, time).ConfigureAwait(false);
+            }
         }
 
         if (routing.Import.IsComplete)
@@ -79,9 +89,12 @@ internal sealed class Takeover(
     {
         while (sources.TryDequeue(out var source))
         {
-            while (IsWanted(routing, source) && !await TryReadAsync(source, routing).ConfigureAwait(false))
+            if (IsWanted(routing, source) && !await TryReadAsync(source, routing).ConfigureAwait(false))
             {
+                // Behind the others: a few that are silent would keep everybody waiting.
+                sources.Enqueue(source);
                 await Task.Delay(RetryDelay, time).ConfigureAwait(false);
+                continue;
             }
 
             // Read to its end, or no member any more: either way nothing is to be had there.

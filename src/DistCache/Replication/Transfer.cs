@@ -14,6 +14,12 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
     /// <summary>One batch; small beside what the bulk lane carries in the time a small read takes on its own lane.</summary>
     private const int BatchBytes = 256 << 10;
 
+    /// <summary>
+    /// After each batch both sides rest for as long as it took: so a transfer takes half of what is there at the most, and less from a node
+    /// that is busy.
+    /// </summary>
+    private const int RestPerWork = 1;
+
     /// <summary>A batch takes longer than a single entry may.</summary>
     private const int PatienceFactor = 5;
 
@@ -29,6 +35,7 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
         var cursor = 0UL;
         while (isWanted())
         {
+            var askedAt = time.GetTimestamp();
             var request = new TransferRequest(slots, cursor, BatchBytes);
             var reply = await calls.SendAsync(holder, request, routing, options.Timeout * PatienceFactor, cancellationToken).ConfigureAwait(false);
             if (reply is not TransferReply batch)
@@ -40,7 +47,7 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
             {
                 if (clock.TryMerge(entry.Version.Clock))
                 {
-                    writes.Apply(entry, out _);
+                    writes.Take(entry, out _);
                 }
                 else
                 {
@@ -55,6 +62,7 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
             }
 
             cursor = batch.Cursor;
+            await Task.Delay(time.GetElapsedTime(askedAt) * RestPerWork, time, CancellationToken.None).ConfigureAwait(false);
         }
 
         return false;

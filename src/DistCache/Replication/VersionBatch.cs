@@ -4,7 +4,7 @@ using DistCache.Peers;
 
 namespace DistCache.Replication;
 
-/// <summary>Collects keys and versions out of the memory tier, those that <paramref name="isWanted"/>, until it is full.</summary>
+/// <summary>Collects keys and versions out of the memory tier, those that <paramref name="isWanted"/>, until it is full or has looked at many.</summary>
 internal sealed class VersionBatch(Func<Slot, EntryVersion, bool> isWanted) : IEntryVisitor
 {
     /// <summary>So many keys of ordinary length fit into a message by far.</summary>
@@ -12,8 +12,12 @@ internal sealed class VersionBatch(Func<Slot, EntryVersion, bool> isWanted) : IE
 
     private const int MaximumBytes = 256 << 10;
 
+    /// <summary>Others are looked at for a millisecond or so, then it is the caller's turn.</summary>
+    private const int MaximumSkipped = 10_000;
+
     private readonly List<HeldVersion> _entries = [];
     private int _bytes;
+    private int _skipped;
 
     public IReadOnlyList<HeldVersion> Entries => _entries;
 
@@ -21,7 +25,7 @@ internal sealed class VersionBatch(Func<Slot, EntryVersion, bool> isWanted) : IE
     {
         if (!isWanted(Slot.Of(key), info.Version))
         {
-            return true;
+            return ++_skipped < MaximumSkipped;
         }
 
         if (_entries.Count == MaximumEntries || _bytes + key.Length > MaximumBytes)

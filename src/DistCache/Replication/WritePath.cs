@@ -113,7 +113,7 @@ internal sealed class WritePath(
             return new ReplicateReply(ReplicateOutcome.Refused, default, routing.Table.Hash);
         }
 
-        var outcome = Apply(entry, out var held) switch
+        var outcome = Take(entry, out var held) switch
         {
             ApplyOutcome.Applied => ReplicateOutcome.Applied,
             ApplyOutcome.Older => ReplicateOutcome.Older,
@@ -122,8 +122,22 @@ internal sealed class WritePath(
         return new ReplicateReply(outcome, held, routing.Table.Hash);
     }
 
+    /// <summary>Takes a copy that others hold. One that is too large here is as good as evicted: what it superseded goes.</summary>
+    public ApplyOutcome Take(EntryRecord entry, out EntryVersion held)
+    {
+        var outcome = Apply(entry, out held);
+        if (outcome == ApplyOutcome.TooLarge)
+        {
+            var lifetime = new RemainingTime((long)options.TombstoneLifetime.TotalMilliseconds, 0, 0);
+            Apply(entry with { Remaining = lifetime, Flags = EntryFlags.Tombstone, Value = default }, out held);
+            Metrics.RefusedReplicas.Add(1, Metrics.Reason("too_large"));
+        }
+
+        return outcome;
+    }
+
     /// <summary>Holds an entry that came from a peer: its times are told in what remains of them.</summary>
-    public ApplyOutcome Apply(EntryRecord entry, out EntryVersion held)
+    private ApplyOutcome Apply(EntryRecord entry, out EntryVersion held)
     {
         var now = time.GetUtcNow().ToUnixTimeMilliseconds();
         var info = new EntryInfo(entry.Version, entry.Remaining.ToExpiration(now), entry.Remaining.ToLastAccess(now), entry.Flags);

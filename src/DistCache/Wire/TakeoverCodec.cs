@@ -25,10 +25,10 @@ internal static class TakeoverCodec
         return request;
     }
 
-    /// <summary>[table, slots, [[identity, milliseconds], …]]</summary>
+    /// <summary>[table, slots, [[identity, milliseconds], …], is whole]</summary>
     public static void Write(in MessagePackWriter writer, uint id, ulong clock, HoldingsReply reply)
     {
-        new MessageHead(MessageKind.HoldingsReply, id, clock, 3).Write(writer);
+        new MessageHead(MessageKind.HoldingsReply, id, clock, 4).Write(writer);
         writer.Write(reply.TableHash);
         Write(writer, reply.Held);
         writer.WriteArrayHeader(reply.Missing.Count);
@@ -38,12 +38,14 @@ internal static class TakeoverCodec
             ElementCodec.Write(writer, absence.Identity);
             writer.Write(absence.Milliseconds);
         }
+
+        writer.Write(reply.IsWhole);
     }
 
     public static HoldingsReply ReadHoldingsReply(MessageHead head, ref MessagePackReader reader)
     {
-        var extra = head.FieldsAfter(3);
-        var reply = new HoldingsReply(reader.ReadUInt64(), ReadSlots(ref reader), ReadAbsences(ref reader));
+        var extra = head.FieldsAfter(4);
+        var reply = new HoldingsReply(reader.ReadUInt64(), ReadSlots(ref reader), ReadAbsences(ref reader), reader.ReadBoolean());
         reader.Finish(extra);
         return reply;
     }

@@ -4,6 +4,7 @@ using DistCache.Memory;
 using DistCache.Peers;
 using DistCache.Replication;
 using DistCache.Simulation.Membership;
+using Microsoft.Extensions.Logging;
 
 namespace DistCache.Simulation.Replication;
 
@@ -20,11 +21,13 @@ internal sealed class CacheProcess : IProcess
     private readonly TimeProvider _time;
     private readonly HybridClock _clock;
     private readonly ReplicationOptions _options;
+    private readonly Action<string> _trace;
 
     public CacheProcess(Seams seams, Func<Seams, MembershipProcess> membership, ReplicationOptions options, long sizeLimit = SizeLimit)
     {
         _time = seams.Time;
         _options = options;
+        _trace = line => seams.Logger.Log(LogLevel.Information, default, line, null, (text, _) => text);
         _clock = new HybridClock(seams.Time);
         var transport = new StampingTransport(seams.Transport, _clock);
         Membership = membership(seams with { Transport = transport });
@@ -71,7 +74,33 @@ internal sealed class CacheProcess : IProcess
         var reply = Replicator.Handle(stamped.Request) is { } answered
             ? await answered
             : await Membership.HandleAsync(from, stamped.Request, cancellationToken);
+        TraceKey(from, stamped.Request, reply);
         return new StampedReply(reply, _clock.Current);
+    }
+
+    /// <summary>DISTCACHE_KEY names a key whose way is to be seen in the trace.</summary>
+    private static readonly string? TracedKey = Environment.GetEnvironmentVariable("DISTCACHE_KEY");
+
+    private void TraceKey(NodeIdentity from, PeerRequest request, PeerReply reply)
+    {
+        if (TracedKey is null)
+        {
+            return;
+        }
+
+        var traced = Encoding.UTF8.GetBytes(TracedKey);
+        var concerns = request switch
+        {
+            ReadRequest read => read.Key.Span.SequenceEqual(traced),
+            WriteRequest write => write.Key.Span.SequenceEqual(traced),
+            ReplicateRequest replicate => replicate.Entry.Key.Span.SequenceEqual(traced),
+            CompareRequest compare => compare.Held.Any(held => held.Key.Span.SequenceEqual(traced)),
+            _ => reply is TransferReply transfer && transfer.Entries.Any(entry => entry.Key.Span.SequenceEqual(traced)),
+        };
+        if (concerns)
+        {
+            _trace($"{from.Name}: {request} {reply}, holds {Held(TracedKey)}");
+        }
     }
 
     public async Task<bool> WriteAsync(string key, int? value, RemainingTime? life = null, int valueBytes = sizeof(int))

@@ -19,7 +19,7 @@ internal sealed record Write(string Key, int? Value, TimeSpan Start, TimeSpan? L
 /// </summary>
 internal sealed class History
 {
-    /// <summary>Versions are ordered by milliseconds: two writes on different sides of a split that are closer than this may win either way.</summary>
+    /// <summary>Versions are ordered by milliseconds: two writes on different sides of a split that are closer than this may win either way, and expiry is no finer.</summary>
     private static readonly TimeSpan Resolution = TimeSpan.FromMilliseconds(5);
 
     private readonly Dictionary<string, List<Write>> _writes = [];
@@ -54,7 +54,7 @@ internal sealed class History
     {
         var writes = _writes.GetValueOrDefault(key) ?? [];
         var before = writes.Where(write => write.End <= start && write.Start >= _forgiven).ToList();
-        var sources = writes.Where(write => write.Value == value || (value is null && write.Start + write.Lifetime <= end)).ToList();
+        var sources = writes.Where(write => write.Value == value || (value is null && write.Start + write.Lifetime <= end + Resolution)).ToList();
         if (value is not null && sources.Count == 0)
         {
             return $"{key} gave {value}, which nobody wrote";

@@ -105,7 +105,7 @@ public sealed class AntiEntropyTests
     private static ulong Old(InMemoryCluster cluster) =>
         (ulong)cluster.Time.GetUtcNow().AddSeconds(-6).ToUnixTimeMilliseconds() << HybridClock.CounterBits;
 
-    private static void Apply(InMemoryNode node, byte[] key, ulong clock, byte value) => node.Replicator.Writes.Apply(
+    private static void Apply(InMemoryNode node, byte[] key, ulong clock, byte value) => node.Replicator.Writes.Take(
         new EntryRecord(key, new EntryVersion(clock, 1), RemainingTime.Unlimited, EntryFlags.None, new[] { value }), out _);
 
     [Test]

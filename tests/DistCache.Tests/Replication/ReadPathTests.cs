@@ -62,7 +62,7 @@ public sealed class ReadPathTests
         await cluster.Nodes[0].SetAsync(key, [1]);
         var second = cluster.OwnersOf(key).ElementAt(1);
         var newer = new EntryVersion(second.Clock.Next(), 5);
-        second.Replicator.Writes.Apply(new EntryRecord(key, newer, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        second.Replicator.Writes.Take(new EntryRecord(key, newer, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
         Assert.That(await cluster.Nodes[0].GetAsync(key), Is.EqualTo(new byte[] { 2 }));
     }
 

@@ -235,7 +235,7 @@ public sealed class TakeoverTests
     {
         using var cluster = new InMemoryCluster("a", "b");
         var seen = new TaskCompletionSource<ClusterView>(TaskCreationOptions.RunContinuationsAsynchronously);
-        var observed = new DistCacheCluster(cluster.Nodes[0].Replicator.Ownership, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
+        var observed = new DistCacheCluster(cluster.Nodes[0].Replicator, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
         observed.ViewChanged += (_, view) =>
         {
             seen.TrySetResult(view);

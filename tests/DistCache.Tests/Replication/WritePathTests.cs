@@ -123,7 +123,7 @@ public sealed class WritePathTests
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
         var ahead = (ulong)cluster.Time.GetUtcNow().AddHours(1).ToUnixTimeMilliseconds() << 16;
         var replica = cluster.Nodes[1];
-        replica.Replicator.Writes.Apply(
+        replica.Replicator.Writes.Take(
             new EntryRecord(key, new EntryVersion(ahead, 7), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 9 }), out _);
 
         var reply = await cluster.Nodes[0].SetAsync(key, [1]);

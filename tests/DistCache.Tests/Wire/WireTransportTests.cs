@@ -33,7 +33,7 @@ internal sealed class WireTransportTests
             from = dialler;
             return ValueTask.FromResult<PeerReply>(request.Lane switch
             {
-                Lane.Control => new HoldingsReply(7, new SlotSet(), []),
+                Lane.Control => new HoldingsReply(7, new SlotSet(), [], IsWhole: true),
                 Lane.Data => TestNode.Echo(request),
                 _ => new TransferReply([], 5, IsEnd: true),
             });

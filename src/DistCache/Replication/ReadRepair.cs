@@ -1,0 +1,41 @@
+using DistCache.Entries;
+using DistCache.Membership;
+using DistCache.Peers;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// A read that asked several owners and heard different versions gives the newest to those who are behind. They would get it from
+/// <see cref="Debts"/> or <see cref="AntiEntropy"/> as well, which take longer. Nobody waits for it.
+/// </summary>
+internal sealed class ReadRepair(WritePath writes, PeerCalls calls, HybridClock clock, ReplicationOptions options)
+{
+    /// <param name="routing">What the read went by.</param>
+    /// <param name="key">What was read; copied.</param>
+    /// <param name="newest">The answer that counts, with its value; copied.</param>
+    /// <param name="behind">The owners that answered with less.</param>
+    public void Mend(Routing routing, ReadOnlyMemory<byte> key, ReadReply newest, IEnumerable<Member> behind)
+    {
+        // A write that is under way repairs itself.
+        var isUnderWay = clock.Current - Math.Min(clock.Current, newest.Version.Clock) < (ulong)options.Timeout.TotalMilliseconds << HybridClock.CounterBits;
+        if (isUnderWay || newest.Outcome is not (ReadOutcome.Hit or ReadOutcome.Tombstone))
+        {
+            return;
+        }
+
+        var isTombstone = newest.Outcome == ReadOutcome.Tombstone;
+        var remaining = isTombstone ? new RemainingTime((long)options.TombstoneLifetime.TotalMilliseconds, 0, 0) : newest.Remaining;
+        var flags = isTombstone ? EntryFlags.Tombstone : EntryFlags.None;
+        var entry = new EntryRecord(key.ToArray(), newest.Version, remaining, flags, newest.Value.ToArray());
+        foreach (var owner in behind)
+        {
+            if (routing.IsSelf(owner))
+            {
+                writes.Take(entry, out _);
+                continue;
+            }
+
+            _ = calls.SendAsync(owner, new ReplicateRequest(entry, routing.Table.Hash, StandIn: false), routing, options.Timeout, CancellationToken.None).AsTask();
+        }
+    }
+}
