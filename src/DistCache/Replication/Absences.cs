@@ -6,7 +6,8 @@ namespace DistCache.Replication;
 /// <summary>
 /// The members that were given up and may come back with what they held: cut off, or standing still. While one of them is away nothing
 /// counts as confirmed, since it may have an older copy of anything; for no longer than tombstones live. One that started anew, or left,
-/// has nothing to bring back. Members tell each other, so that a node which never saw the absent one knows of it too.
+/// has nothing to bring back. Members tell each other, so that a node which never saw the absent one knows of it too; one that has met
+/// nobody since its start takes it that there are others.
 /// </summary>
 internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
 {
@@ -15,9 +16,11 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
 
     private readonly Lock _lock = new();
     private readonly Dictionary<NodeIdentity, long> _since = [];
+    private readonly long _startedAt = time.GetTimestamp();
+    private bool _hasMetOthers;
 
     /// <summary>Nobody is away whose copies matter.</summary>
-    public bool IsNone => Tell().Count == 0;
+    public bool IsNone => Tell().Count == 0 && (_hasMetOthers || time.GetElapsedTime(_startedAt) > lifetime);
 
     /// <summary>Who is away, and for how much longer that matters.</summary>
     public IReadOnlyList<Absence> Tell()
@@ -59,6 +62,7 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
     {
         lock (_lock)
         {
+            _hasMetOthers |= view.Members.Any(member => member.Name != view.Self.Name && Ownership.MayHold(member));
             foreach (var member in view.Members.Where(member => member.State == MemberState.Dead))
             {
                 _since.TryAdd(member.Record.Identity, time.GetTimestamp());

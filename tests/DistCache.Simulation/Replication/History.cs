@@ -19,9 +19,6 @@ internal sealed record Write(string Key, int? Value, TimeSpan Start, TimeSpan? L
 /// </summary>
 internal sealed class History
 {
-    /// <summary>Versions are ordered by milliseconds: two writes on different sides of a split that are closer than this may win either way, and expiry is no finer.</summary>
-    private static readonly TimeSpan Resolution = TimeSpan.FromMilliseconds(5);
-
     private readonly Dictionary<string, List<Write>> _writes = [];
     private int _lastValue;
     private TimeSpan _forgiven;
@@ -29,6 +26,12 @@ internal sealed class History
     public IReadOnlyCollection<string> Keys => _writes.Keys;
 
     public int Acknowledged => _writes.Values.Sum(writes => writes.Count(write => write.IsAcknowledged));
+
+    /// <summary>
+    /// Versions are ordered by milliseconds: two writes on different sides of a split that are closer than this may win either way, and expiry
+    /// is no finer. A node whose clock is behind the cluster's has what its messages told it.
+    /// </summary>
+    public TimeSpan Resolution { get; set; } = TimeSpan.FromMilliseconds(5);
 
     /// <summary>Messages take their time, and what remains of a lifetime is told in them; one that a paused node found late lives longer by that.</summary>
     public TimeSpan ExpirySlack { get; set; } = TimeSpan.FromSeconds(2);
