@@ -36,7 +36,8 @@ internal sealed class Replicator
         Calls = new PeerCalls(transport, time);
         _greetTimeout = 2 * options.Timeout;
         _renewals = new Renewals(Ownership, memory, Calls, time, options);
-        _pulse = new Pulse(Ownership, time, options.Timeout > Pulse.SmallestTolerance ? options.Timeout : Pulse.SmallestTolerance);
+        var tolerance = options.Timeout > Pulse.SmallestTolerance ? options.Timeout : Pulse.SmallestTolerance;
+        _pulse = new Pulse(Ownership, memory, time, tolerance, options.TombstoneLifetime);
         _offer = new Offer(memory, Calls, time, options);
         _debts = new Debts(Ownership, Calls, _offer, time, logger);
         Writes = new WritePath(Ownership, memory, Calls, _debts, clock, time, options);

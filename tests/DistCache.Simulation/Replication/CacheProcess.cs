@@ -128,6 +128,9 @@ internal sealed class CacheProcess : IProcess
         return (reply is not null, value);
     }
 
+    /// <summary>This node's own copy is used, and nobody told.</summary>
+    public bool Use(string key) => Memory.Read(Encoding.UTF8.GetBytes(key), new byte[MaximumValueBytes], renew: true, out _, out _) == LookupOutcome.Hit;
+
     /// <summary>What this node itself holds: a value, or none for a tombstone; null for nothing.</summary>
     public (EntryVersion Version, int? Value)? Held(string key)
     {

@@ -56,7 +56,7 @@ internal sealed class MemoryPartsTests
     [Test]
     public void Sketch_CountsUsesAndForgetsThem()
     {
-        using var memory = new TierMemory(4 << 20, Eviction.Lfu, default);
+        using var memory = new TierMemory(4 << 20, Eviction.Lfu, default, tombstoneLifetime: 0);
         var sketch = new FrequencySketch(memory.Pool, 0);
         Assert.That(sketch.TryResize(1_000));
         for (var i = 0; i < 6; i++)

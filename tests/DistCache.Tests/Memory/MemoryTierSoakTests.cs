@@ -18,7 +18,7 @@ internal sealed class MemoryTierSoakTests
         var seed = TestContext.CurrentContext.Random.Next();
         TestContext.Out.WriteLine($"seed {seed}");
         var time = new ManualTime();
-        using var tier = new MemoryTier(budget, eviction, time, null, new TierTuning(shards));
+        using var tier = new MemoryTier(budget, eviction, time, null, new TierTuning(shards), TimeSpan.FromSeconds(20));
         tier.Put("first", 1, []);
         var torn = 0;
         var workers = Enumerable.Range(0, Threads).Select(worker => new Thread(() =>

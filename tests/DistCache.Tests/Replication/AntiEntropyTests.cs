@@ -75,19 +75,19 @@ public sealed class AntiEntropyTests
         Assert.Multiple(() =>
         {
             Assert.That(cluster.Nodes[1].Held(key), Is.Null);
-            Assert.That(cluster.Delivered.Select(delivery => delivery.Request), Is.All.InstanceOf<DigestRequest>());
+            Assert.That(cluster.Delivered.Select(delivery => delivery.Request), Is.All.InstanceOf<DigestRequest>().Or.InstanceOf<HoldingsRequest>());
             Assert.That(cluster.Delivered, Is.Not.Empty);
         });
     }
 
     [Test]
-    public void EqualOwners_ExchangeDigestsOnly()
+    public void EqualOwners_ExchangeDigestsAndHoldingsOnly()
     {
         using var cluster = new InMemoryCluster("a", "b", "c");
         cluster.Delivered.Clear();
         cluster.Time.Advance(AntiEntropy.Interval);
-        Assert.That(cluster.Delivered.Select(delivery => delivery.Request), Is.All.InstanceOf<DigestRequest>());
-        Assert.That(cluster.Delivered, Has.Count.EqualTo(6));
+        Assert.That(cluster.Delivered.Select(delivery => delivery.Request), Is.All.InstanceOf<DigestRequest>().Or.InstanceOf<HoldingsRequest>());
+        Assert.That(cluster.Delivered, Has.Count.EqualTo(12));
     }
 
     [Test]

@@ -66,6 +66,34 @@ public sealed class ReadPathTests
         Assert.That(await cluster.Nodes[0].GetAsync(key), Is.EqualTo(new byte[] { 2 }));
     }
 
+    [TestCase(true)]
+    [TestCase(false)]
+    public async Task Get_ByMajority_GivesTheNewestToThoseWhoAreBehind(bool isTombstone)
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2, ReadFrom = ReadFrom.Majority }, "a", "b", "c");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        await cluster.Nodes[0].SetAsync(key, [1]);
+        var second = cluster.OwnersOf(key).ElementAt(1);
+        var newer = new EntryVersion(second.Clock.Next(), 5);
+        var flags = isTombstone ? EntryFlags.Tombstone : EntryFlags.None;
+        second.Replicator.Writes.Take(new EntryRecord(key, newer, new RemainingTime(60_000, 0, 0), flags, new byte[] { 2 }), out _);
+        cluster.Time.Advance(TimeSpan.FromSeconds(2));
+        await cluster.Nodes[0].GetAsync(key);
+        cluster.Nodes[0].Memory.Read(key, new byte[1], renew: false, out var info, out _);
+        Assert.That((info.Version, info.IsTombstone), Is.EqualTo((newer, isTombstone)));
+    }
+
+    [Test]
+    public async Task Get_OfAWriteThatIsUnderWay_RepairsNothing()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2, ReadFrom = ReadFrom.Majority }, "a", "b", "c");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        var second = cluster.OwnersOf(key).ElementAt(1);
+        second.Replicator.Writes.Take(new EntryRecord(key, new EntryVersion(second.Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        await cluster.Nodes[0].GetAsync(key);
+        Assert.That(cluster.Nodes[0].Held(key), Is.Null);
+    }
+
     [Test]
     public async Task Get_FromNearest_AsksNobodyWhereThisNodeOwnsTheKey()
     {
