@@ -240,7 +240,10 @@ internal sealed class EntryStore
             var held = Find(keyHash, key);
             var isSuperseded = held != 0 && _memory.Header(held).Version >= version;
             var fits = EntryHeader.Bytes + StoredExpiration.BytesOf(info.Expiration) + key.Length <= _classes.LargestChunkBytes;
-            _counters.TombstonesDropped += isSuperseded || (fits && TryPut(keyHash, key, slot, info, default, held)) ? 0 : 1;
+            if (!isSuperseded && !(fits && TryPut(keyHash, key, slot, info, default, held)))
+            {
+                _counters.TombstonesDropped++;
+            }
         }
     }
 

@@ -83,6 +83,38 @@ public sealed class ChangeScenarios
         End(cluster);
     }
 
+    /// <summary>Nothing but the node's own word says when the next one may go; each goes without a word.</summary>
+    [Test]
+    public void RollingRestart_ByCrash_WhenTheNodeSaysThatItMay_LosesNothing([Range(1, 3)] int seed)
+    {
+        using var cluster = Loaded(3, seed);
+        cluster.JudgesReads = false;
+        var waited = 0;
+        foreach (var node in cluster.Nodes)
+        {
+            while (!IsSafeToStop(cluster, node))
+            {
+                Assert.That(waited++, Is.LessThan(3_000), () => cluster.Simulation.Describe());
+                cluster.Simulation.Run(TimeSpan.FromMilliseconds(10));
+            }
+
+            node.Crash();
+            cluster.Simulation.Run(TimeSpan.FromMilliseconds(500));
+            node.Start();
+            cluster.Simulation.Run(TimeSpan.FromMilliseconds(10));
+        }
+
+        End(cluster);
+        Assert.That(waited, Is.Positive, "It was never unsafe: the scenario proves nothing.");
+    }
+
+    private static bool IsSafeToStop(CacheCluster cluster, SimulatedNode node)
+    {
+        var answer = CacheCluster.CacheOf(node).Replicator.IsSafeToStopAsync(CancellationToken.None);
+        cluster.Simulation.RunUntil(() => answer.IsCompleted, TimeSpan.FromSeconds(3), "it answers");
+        return answer.Result;
+    }
+
     private static CacheCluster Loaded(int nodes, int seed, double operationsPerSecond = 50)
     {
         var cluster = new CacheCluster(nodes, seed).Form();

@@ -117,6 +117,33 @@ public sealed class FaultScenarios
         cluster.CheckEverything();
     }
 
+    /// <summary>No two sides see each other, each node sees its neighbours only, one sees both sides, or messages pass one way.</summary>
+    [Test]
+    public void PartitionOfOtherShapes_WithWritesEverywhere_EndsInTheLaterOnes([Values("ring", "bridge", "one way", "each alone")] string shape)
+    {
+        using var cluster = new CacheCluster(5, seed: shape.Length).Form();
+        cluster.JudgesReads = false;
+        cluster.StartLoad();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(2));
+        foreach (var (from, to) in cluster.Nodes.SelectMany(_ => cluster.Nodes, (from, to) => (from, to)).Where(pair => IsCut(shape, pair.from.Number, pair.to.Number)))
+        {
+            cluster.Members.SetLoss(from, to, 1);
+        }
+
+        cluster.Simulation.Run(TimeSpan.FromSeconds(30));
+        cluster.StopLoad();
+        cluster.Members.Network.Heal();
+        cluster.CheckEverything();
+    }
+
+    private static bool IsCut(string shape, int from, int to) => shape switch
+    {
+        "ring" => (5 + from - to) % 5 is 2 or 3,
+        "bridge" => from != 2 && to != 2 && from < 2 != to < 2,
+        "one way" => from < 2 && to >= 2,
+        _ => from != to,
+    };
+
     [TestCase(-1)]
     [TestCase(1)]
     public void WrongClock_OnOneNode_LosesNothing(int hours)

@@ -30,6 +30,21 @@ public sealed class ReturnScenarios
         cluster.CheckEverything();
     }
 
+    /// <summary>It stood still for longer than anybody remembers removals: what it holds is worth nothing.</summary>
+    [Test]
+    public void Standstill_LongerThanTombstonesLive_BringsNothingBack()
+    {
+        using var cluster = new CacheCluster(3, keys: Keys, options: new ReplicationOptions { TombstoneLifetime = TimeSpan.FromMinutes(2) }).Form();
+        WriteAll(cluster, cluster.Nodes[0]);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        cluster.Nodes[1].Pause();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(10));
+        WriteAll(cluster, cluster.Nodes[0], isRemove: true);
+        cluster.Simulation.Run(TimeSpan.FromMinutes(5));
+        cluster.Nodes[1].Resume();
+        cluster.CheckEverything();
+    }
+
     /// <summary>All owners agree before it expires: it leaves no tombstone. One that is away by then, and has the same, brings nothing back.</summary>
     [Test]
     public void ExpiredEntry_ThatAllOwnersAgreedOn_LeavesNothing()

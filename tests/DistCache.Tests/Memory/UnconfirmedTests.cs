@@ -141,7 +141,6 @@ public sealed class UnconfirmedTests
         }
 
         Assert.That(_tier.Statistics.TombstoneBytes, Is.LessThanOrEqualTo(_tier.SizeLimit / TierMemory.TombstoneShare));
-        TestContext.Out.WriteLine(_tier.Statistics);
         Assert.That(_tier.Statistics.TombstonesDropped, Is.Positive);
         Assert.That(_tier.Statistics.Entries - _tier.Statistics.Tombstones, Is.GreaterThan(5_000), "values have the most of it");
     }

@@ -125,6 +125,62 @@ public sealed class TakeoverTests
     }
 
     [Test]
+    public async Task MembersThatAreSilent_DoNotKeepTheOthersFromBeingRead()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b", "c", "d", "e");
+        var last = cluster.Nodes[4];
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], last);
+        await cluster.Nodes[0].SetAsync(key, [1]);
+        foreach (var node in cluster.Nodes.Take(4))
+        {
+            cluster.Silent.Add(node);
+        }
+
+        var joining = cluster.Add("0", 1);
+        cluster.Nodes.Insert(0, joining);
+        cluster.Settle();
+        cluster.Time.Advance(TimeSpan.FromSeconds(15));
+        Assert.That(cluster.Delivered.Where(delivery => delivery.From == joining.Identity.Name).Select(delivery => delivery.To), Has.Some.EqualTo(last.Identity.Name));
+    }
+
+    [Test]
+    public async Task SafeToStop_IsSaidOnlyWhileOthersHaveEverything()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var (a, b, c) = (cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2]);
+        var key = InMemoryCluster.KeyLedBy(a, b);
+        await a.SetAsync(key, [1]);
+        cluster.Time.Advance(TimeSpan.FromSeconds(2));
+        Assert.That(await b.Replicator.IsSafeToStopAsync(default), Is.True);
+
+        b.See(cluster.Nodes.ToArray(), node => node == c ? MemberState.Suspect : MemberState.Alive);
+        Assert.That(await b.Replicator.IsSafeToStopAsync(default), Is.False, "a member is suspect");
+
+        b.See(cluster.Nodes.ToArray(), node => node == c ? MemberState.Leaving : MemberState.Alive);
+        Assert.That(await b.Replicator.IsSafeToStopAsync(default), Is.False, "a member is leaving");
+
+        cluster.Settle();
+        cluster.Silent.Add(c);
+        var unanswered = b.Replicator.IsSafeToStopAsync(default);
+        cluster.Time.Advance(TimeSpan.FromSeconds(2));
+        Assert.That(await unanswered, Is.False, "a member does not answer");
+
+        cluster.Silent.Clear();
+        cluster.Time.Advance(TimeSpan.FromSeconds(2));
+        c.See([b, c], _ => MemberState.Alive);
+        Assert.That(await b.Replicator.IsSafeToStopAsync(default), Is.False, "a member works by another table");
+    }
+
+    [Test]
+    public async Task SafeToStop_IsNotSaidByTheOnlyOwner()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b");
+        Assert.That(await cluster.Nodes[0].Replicator.IsSafeToStopAsync(default), Is.True, "it holds nothing");
+        await cluster.Nodes[0].SetAsync(InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]), [1]);
+        Assert.That(await cluster.Nodes[0].Replicator.IsSafeToStopAsync(default), Is.False);
+    }
+
+    [Test]
     public async Task Leave_HandsEverythingOver()
     {
         using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b", "c");
