@@ -300,6 +300,7 @@ internal sealed class MemoryTier : IDisposable
 
         foreach (var shard in memory.Shards)
         {
+            shard.LeaveTombstones(now);
             while (shard.TryCompact())
             {
             }

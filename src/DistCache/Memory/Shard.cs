@@ -80,9 +80,13 @@ internal sealed class Shard
             }
 
             held = info.Version;
-            var isPut = _store.TryPut(keyHash, key, slot, info, value, handle);
+            if (!_store.TryPut(keyHash, key, slot, info, value, handle))
+            {
+                return false;
+            }
+
             _store.LeaveTombstones(now);
-            return isPut;
+            return true;
         }
     }
 
@@ -110,7 +114,11 @@ internal sealed class Shard
 
             held = info.Version;
             linked = _store.TryLinkLarge(keyHash, key, slot, chain.Head, LargeEntries.CommittedBytes(_memory, chain.Head));
-            _store.LeaveTombstones(now);
+            if (linked)
+            {
+                _store.LeaveTombstones(now);
+            }
+
             return linked;
         }
     }
@@ -213,6 +221,18 @@ internal sealed class Shard
             var isMore = info.State == PageState.Slab ? SweepSlabLocked(page, now) : SweepLargeLocked(_memory.HandleOf(page, 0), now);
             _store.LeaveTombstones(now);
             return isMore;
+        }
+    }
+
+    /// <summary>What was evicted for other shards' sake may have left some unwritten.</summary>
+    public void LeaveTombstones(long now)
+    {
+        lock (_lock)
+        {
+            if (!_isClosed)
+            {
+                _store.LeaveTombstones(now);
+            }
         }
     }
 

@@ -145,6 +145,20 @@ public sealed class UnconfirmedTests
         Assert.That(_tier.Statistics.Entries - _tier.Statistics.Tombstones, Is.GreaterThan(5_000), "values have the most of it");
     }
 
+    [Test]
+    public void SmallestTier_HasRoomForWatermarksAndEntries()
+    {
+        _tier.Dispose();
+        _tier = Make(MemoryTier.MinimumSizeLimit);
+        for (var i = 0; i < 1_000; i++)
+        {
+            PutExpiring($"key{i}", 1_000);
+            Assert.That(_tier.Look($"key{i}", out _), Is.EqualTo(LookupOutcome.Hit));
+        }
+
+        Assert.That(_tier.Statistics.Bytes, Is.LessThanOrEqualTo(_tier.SizeLimit));
+    }
+
     private MemoryTier Make(long budget) => new(budget, Eviction.Lru, _time, null, new TierTuning(1), Lifetime);
 
     private EntryVersion Now() => new((ulong)_time.Milliseconds() << HybridClock.CounterBits, 1);
