@@ -25,7 +25,9 @@ internal sealed class BenchmarkNode : IDisposable
     /// <param name="replicas">Copies beside the primary's.</param>
     /// <param name="ack">What a write waits for.</param>
     /// <param name="tls">A file with a certificate that signed itself, and its key; empty for plain text.</param>
-    public static async Task<BenchmarkNode> StartAsync(int index, IReadOnlyList<int> ports, int replicas, WriteAck ack, string tls = "")
+    /// <param name="profile">How closely members watch each other.</param>
+    public static async Task<BenchmarkNode> StartAsync(
+        int index, IReadOnlyList<int> ports, int replicas, WriteAck ack, string tls = "", ClusterProfile profile = ClusterProfile.Fast)
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
         builder.Logging.ClearProviders();
@@ -33,7 +35,7 @@ internal sealed class BenchmarkNode : IDisposable
         {
             options.Cluster.Listen = $"127.0.0.1:{ports[index]}";
             options.Cluster.NodeName = $"node-{index}";
-            options.Cluster.Profile = ClusterProfile.Fast;
+            options.Cluster.Profile = profile;
             options.Memory.SizeLimit = 512 << 20;
             options.Replication.ReplicaCount = replicas;
             options.Replication.WriteAck = ack;
@@ -54,29 +56,39 @@ internal sealed class BenchmarkNode : IDisposable
     }
 
     /// <summary>
-    /// What the other process does: be a node until its standard input ends, which it does when the one that started it ends. Each line
-    /// that it reads it answers with what it has cost so far.
+    /// What the other process does: be a node, or several, until its standard input ends, which it does when the one that started it ends.
+    /// Each line that it reads it answers with what it has cost so far.
     /// </summary>
     public static async Task ServeAsync(Arguments arguments)
     {
         var ports = arguments.Text("ports", "").Split(',').Select(port => int.Parse(port, CultureInfo.InvariantCulture)).ToArray();
-        using var node = await StartAsync(arguments.Number("index", 1), ports, arguments.Number("replicas", 0), Enum.Parse<WriteAck>(arguments.Text("ack", "Majority")), arguments.Text("tls", ""));
+        var first = arguments.Number("index", 1);
+        var nodes = await Task.WhenAll(Enumerable.Range(first, arguments.Number("count", 1)).Select(index => StartAsync(
+            index,
+            ports,
+            arguments.Number("replicas", 0),
+            Enum.Parse<WriteAck>(arguments.Text("ack", "Majority")),
+            arguments.Text("tls", ""),
+            Enum.Parse<ClusterProfile>(arguments.Text("profile", "Fast")))));
         Console.WriteLine("ready");
         while (await Console.In.ReadLineAsync() is not null)
         {
             Console.WriteLine(Cost.OfThisProcess());
         }
+
+        Array.ForEach(nodes, node => node.Dispose());
     }
 
     /// <summary>Starts this program again as another node.</summary>
-    public static OtherNode StartProcess(int index, IReadOnlyList<int> ports, int replicas, WriteAck ack, string tls = "")
+    public static OtherNode StartProcess(
+        int index, IReadOnlyList<int> ports, int replicas, WriteAck ack, string tls = "", int count = 1, ClusterProfile profile = ClusterProfile.Fast)
     {
         var start = new ProcessStartInfo(Environment.ProcessPath!)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
         };
-        string[] words = ["peer", "node", $"index={index}", $"ports={string.Join(',', ports)}", $"replicas={replicas}", $"ack={ack}", $"tls={tls}"];
+        string[] words = ["peer", "node", $"index={index}", $"ports={string.Join(',', ports)}", $"replicas={replicas}", $"ack={ack}", $"tls={tls}", $"count={count}", $"profile={profile}"];
         foreach (var word in words)
         {
             start.ArgumentList.Add(word);
