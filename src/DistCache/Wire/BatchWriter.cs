@@ -179,7 +179,9 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
     {
         if (lane == Lane.Bulk)
         {
-            var body = new MessageBuffer();
+            // Its length is known well enough: growing step by step would take twice the memory, and copy it all.
+            var value = reply is ReadReply read ? read.Value.Length : request is null ? 0 : MessageCodec.WeightOf(request);
+            var body = new MessageBuffer(value + WireLimits.OtherFieldsBytes);
             Encode(body, id, request, reply);
             return AppendBulk(id, body);
         }

@@ -19,6 +19,10 @@ internal sealed class Completions : IThreadPoolWorkItem
     [ThreadStatic]
     private static bool _isDraining;
 
+    /// <summary>This thread handles requests that came together, which blocks nowhere.</summary>
+    [ThreadStatic]
+    private static bool _isHandling;
+
     private readonly ConcurrentQueue<PeerCall> _ended = new();
     private BatchWriter? _deferred;
     private int _helper;
@@ -60,10 +64,19 @@ internal sealed class Completions : IThreadPoolWorkItem
         WakeDeferred();
     }
 
+    /// <summary>Until <see cref="EndHandling"/> on the same thread, what is sent is put off: for requests that came together.</summary>
+    public static void BeginHandling() => _isHandling = true;
+
+    public void EndHandling()
+    {
+        _isHandling = false;
+        WakeDeferred();
+    }
+
     /// <summary>Wakes the writer, now or when a helper that is sure to come gets to it.</summary>
     public void Wake(BatchWriter writer)
     {
-        if (!_isDraining || !HasQueuedHelper)
+        if (!_isHandling && !(_isDraining && HasQueuedHelper))
         {
             writer.Wake();
             return;
@@ -79,7 +92,7 @@ internal sealed class Completions : IThreadPoolWorkItem
         }
 
         // The helper may have begun in between, and not seen this one.
-        if (!HasQueuedHelper)
+        if (!_isHandling && !HasQueuedHelper)
         {
             WakeDeferred();
         }

@@ -10,7 +10,8 @@ namespace DistCache.Wire;
 /// bytes 5-   the body
 /// </code>
 /// </summary>
-internal sealed class MessageBuffer
+/// <param name="capacity">What it will hold, where that is known.</param>
+internal sealed class MessageBuffer(int capacity = 0)
 {
     public const int PrefixBytes = 5;
 
@@ -19,7 +20,7 @@ internal sealed class MessageBuffer
     /// <summary>A larger array is given back to the collector after the write: a burst does not stay for the life of a lane.</summary>
     private const int LargestKeptCapacity = 1 << 20;
 
-    private byte[] _bytes = [];
+    private byte[] _bytes = capacity == 0 ? [] : GC.AllocateUninitializedArray<byte>(capacity);
 
     public int Length { get; private set; }
 

@@ -127,13 +127,9 @@ internal sealed class ServedLane
     {
         do
         {
-            while (_reader.TryRead(out var message))
+            while (HandleWhatCame())
             {
-                OnMessage(message, _reader.Buffer);
-                if (_writer.IsFull || IsOverLimit)
-                {
-                    await WaitForRoomAsync().ConfigureAwait(false);
-                }
+                await WaitForRoomAsync().ConfigureAwait(false);
             }
 
             _writer.Wake();
@@ -142,6 +138,34 @@ internal sealed class ServedLane
         if (_reader.IsInsideMessage)
         {
             throw RefusalException.Malformed("The stream ends in the middle of a message.");
+        }
+    }
+
+    /// <summary>Handles the messages that are here; true if it stopped before the last one since there is no room.</summary>
+    private bool HandleWhatCame()
+    {
+        // On the control lane membership may tell an application of its members.
+        if (_dialler.Lane != Lane.Control)
+        {
+            Completions.BeginHandling();
+        }
+
+        try
+        {
+            while (_reader.TryRead(out var message))
+            {
+                OnMessage(message, _reader.Buffer);
+                if (_writer.IsFull || IsOverLimit)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+        finally
+        {
+            _context.Completions.EndHandling();
         }
     }
 
@@ -283,7 +307,7 @@ internal sealed class ServedLane
         Reply(head.Id, reply);
         buffer?.Release();
         Interlocked.Decrement(ref _inFlight);
-        _writer.Wake();
+        _context.Completions.Wake(_writer);
         _handled.Set();
     }
 

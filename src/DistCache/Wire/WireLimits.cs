@@ -35,6 +35,9 @@ internal static class WireLimits
     /// <summary>What stands around the bytes of a chunk, generously.</summary>
     public const int ChunkOverheadBytes = 64;
 
+    /// <summary>What stands beside key and value in a message about one entry, generously.</summary>
+    public const int OtherFieldsBytes = 256;
+
     /// <summary>The largest value of all; options may set a lower bound, never a higher one.</summary>
     public const int MaximumValueBytes = 64 << 20;
 

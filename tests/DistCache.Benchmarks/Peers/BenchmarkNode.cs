@@ -40,6 +40,9 @@ internal sealed class BenchmarkNode : IDisposable
             options.Replication.ReplicaCount = replicas;
             options.Replication.WriteAck = ack;
             options.Replication.OnReadFailure = OnReadFailure.Throw;
+
+            // A value of 64 MiB takes its time where others keep the processors busy.
+            options.Replication.Timeout = TimeSpan.FromSeconds(10);
             if (tls.Length > 0)
             {
                 options.Cluster.Tls.CertificatePath = options.Cluster.Tls.AuthorityPath = tls;

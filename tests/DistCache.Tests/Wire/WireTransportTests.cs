@@ -129,6 +129,29 @@ internal sealed class WireTransportTests
         Assert.That(Text(await _here.SendAsync(_there, TestNode.Read("next"))), Is.EqualTo("next"));
     }
 
+    /// <summary>The first caller blocks the thread that its reply came on, and then asks again: nothing may wait for that thread.</summary>
+    [Test]
+    public async Task Caller_ThatBlocksWhereItGoesOn_HoldsUpNobody()
+    {
+        using var gate = new ManualResetEventSlim();
+        await _here.SendAsync(_there, TestNode.Read("dialled"));
+        var blocking = BlockAsync();
+        for (var i = 0; i < 100; i++)
+        {
+            Assert.That(Text(await _here.SendAsync(_there, TestNode.Read($"{i}")).AsTask().WaitAsync(TestNode.Patience)), Is.EqualTo($"{i}"));
+        }
+
+        gate.Set();
+        Assert.That(await blocking.WaitAsync(TestNode.Patience), Is.EqualTo("again"));
+
+        async Task<string> BlockAsync()
+        {
+            await _here.SendAsync(_there, TestNode.Read("first")).ConfigureAwait(false);
+            Assert.That(gate.Wait(TestNode.Patience));
+            return Text(_here.SendAsync(_there, TestNode.Read("again")).AsTask().GetAwaiter().GetResult());
+        }
+    }
+
     [Test]
     public async Task Handler_ThatThrows_IsAFaultAtTheSender([Values] bool later)
     {

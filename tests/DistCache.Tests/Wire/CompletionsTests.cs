@@ -1,0 +1,95 @@
+using DistCache.Entries;
+using DistCache.Peers;
+using DistCache.Wire;
+
+namespace DistCache.Tests.Wire;
+
+[CancelAfter(20_000)]
+internal sealed class CompletionsTests
+{
+    private readonly Completions _completions = new();
+
+    /// <summary>The first caller blocks until all others have gone on: somebody else must let them.</summary>
+    [Test]
+    public async Task Drain_WithACallerThatBlocks_LetsTheOthersGoOn(CancellationToken token)
+    {
+        using var others = new CountdownEvent(20);
+        var blocked = new TaskCompletionSource<bool>();
+        _completions.Add(new Caller(() => blocked.SetResult(others.Wait(TimeSpan.FromSeconds(10), token))));
+        for (var i = 0; i < 20; i++)
+        {
+            _completions.Add(new Caller(() => others.Signal()));
+        }
+
+        await Task.Run(_completions.Drain, token).WaitAsync(token);
+
+        Assert.That(await blocked.Task, Is.True);
+    }
+
+    [Test]
+    public async Task Schedule_WithNobodyDraining_LetsCallersGoOnInThePool(CancellationToken token)
+    {
+        var wentOn = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _completions.Add(new Caller(wentOn.SetResult));
+
+        _completions.Schedule();
+
+        await wentOn.Task.WaitAsync(token);
+    }
+
+    [Test]
+    public void Wake_WhileRequestsAreHandled_IsPutOffUntilAllAre()
+    {
+        var (first, written) = StartWriter();
+        var (second, alsoWritten) = StartWriter();
+        Completions.BeginHandling();
+        for (var id = 1u; id <= 10; id++)
+        {
+            first.Append(id, TestNode.Read("key"));
+            _completions.Wake(first);
+            second.Append(id, TestNode.Read("key"));
+            _completions.Wake(second);
+        }
+
+        Assert.That(written.Length + alsoWritten.Length, Is.Zero);
+        _completions.EndHandling();
+        Assert.That(written.Length, Is.Positive.And.EqualTo(alsoWritten.Length));
+        var before = written.Length;
+        first.Append(11, TestNode.Read("key"));
+        _completions.Wake(first);
+        Assert.That(written.Length, Is.GreaterThan(before), "after that at once");
+    }
+
+    /// <summary>A call drained last has no helper behind it, so what it sends goes out before it may block.</summary>
+    [Test]
+    public void Wake_ByTheLastCallDrained_IsAtOnce()
+    {
+        var (writer, written) = StartWriter();
+        var length = 0L;
+        _completions.Add(new Caller(() =>
+        {
+            writer.Append(1, TestNode.Read("key"));
+            _completions.Wake(writer);
+            length = written.Length;
+        }));
+
+        _completions.Drain();
+
+        Assert.That(length, Is.Positive);
+    }
+
+    private static (BatchWriter Writer, MemoryStream Written) StartWriter()
+    {
+        var writer = new BatchWriter(Lane.Data, new HybridClock(new ManualTime()));
+        var stream = new MemoryStream();
+        _ = writer.RunAsync(stream, flush: true, default);
+        return (writer, stream);
+    }
+
+    private sealed class Caller(Action goOn) : PeerCall
+    {
+        public override PeerRequest Request => TestNode.Read("key");
+
+        protected override void OnEnded(PeerReply? reply, Exception? error) => goOn();
+    }
+}
