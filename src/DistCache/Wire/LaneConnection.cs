@@ -191,7 +191,8 @@ internal sealed class LaneConnection : IDisposable
     /// </summary>
     private void Read(bool isFirst)
     {
-        PeerFault end;
+        PeerFault? end = null;
+        var isGivenAway = false;
         try
         {
             // What came with the end of the handshake is here already.
@@ -208,14 +209,14 @@ internal sealed class LaneConnection : IDisposable
                 {
                     // From here on another thread may be reading.
                     _read.UnsafeOnCompleted(_onRead);
-                    _context.Completions.Drain();
-                    return;
+                    isGivenAway = true;
+                    break;
                 }
 
                 _context.Completions.Schedule();
             }
 
-            end = _dial.ReadEnd();
+            end = isGivenAway ? null : _dial.ReadEnd();
         }
         catch (RefusalException refusal)
         {
@@ -226,6 +227,12 @@ internal sealed class LaneConnection : IDisposable
         catch (Exception exception)
         {
             end = Lost(exception);
+        }
+
+        if (end is null)
+        {
+            _context.Completions.Drain();
+            return;
         }
 
         Break(end);
