@@ -26,10 +26,10 @@ internal struct Bucket
     public int Overflow;
 
     /// <summary>Bit i is set where entry i may have that tag; bits of empty places may be set too.</summary>
-    public uint Match(byte hashTag)
+    public readonly uint Match(byte hashTag)
     {
         // Sixteen bytes from the tags on: the six that follow are slot tags, and are masked away.
-        var tags = Vector128.LoadUnsafe(ref Unsafe.As<TenBytes, byte>(ref HashTags));
+        var tags = Vector128.LoadUnsafe(ref Unsafe.As<TenBytes, byte>(ref Unsafe.AsRef(in HashTags)));
         return Vector128.Equals(tags, Vector128.Create(hashTag)).ExtractMostSignificantBits() & ((1u << Capacity) - 1);
     }
 
@@ -46,6 +46,9 @@ internal struct Bucket
             return count;
         }
     }
+
+    /// <summary>They are filled from 0 on.</summary>
+    public readonly bool IsFull => Handles[Capacity - 1] != 0;
 
     public void Put(int place, uint handle, byte hashTag, byte slotTag)
     {

@@ -80,6 +80,18 @@ internal struct EntryHeader
 
     public readonly int TotalBytes => ValueOffset + ValueLength;
 
+    public readonly ReadOnlySpan<byte> KeyIn(ReadOnlySpan<byte> chunk) => chunk.Slice(KeyOffset, KeyLength);
+
+    public readonly ReadOnlySpan<byte> ValueIn(ReadOnlySpan<byte> chunk) => chunk.Slice(ValueOffset, ValueLength);
+
+    /// <summary>What the entry says of itself besides key and value.</summary>
+    public readonly EntryInfo InfoIn(ReadOnlySpan<byte> chunk)
+    {
+        var lastAccess = 0L;
+        var expiration = Expires ? StoredExpiration.Read(chunk, this, out lastAccess) : Expiration.None;
+        return new EntryInfo(Version, expiration, lastAccess, Flags);
+    }
+
     public Segment Segment
     {
         readonly get => (Segment)(_keyAndSegment >> SegmentShift & 3);

@@ -4,16 +4,12 @@ using DistCache.Entries;
 namespace DistCache.Memory;
 
 /// <summary>
-/// A shard's entries: where each stands, in which order they were used, and who goes when room is needed. Knows nothing of versions or
-/// time. Its shard's lock guards it. What does not fit now is refused and leaves everything as it was, so that the caller can have room
-/// made in another shard and come again.
+/// A shard's entries: where each stands, in which order they were used, and who goes when room is needed. Knows nothing of versions. Its
+/// shard's lock guards it. What does not fit now is refused and leaves everything as it was, so that the caller can have room made in
+/// another shard and come again.
 /// </summary>
 internal sealed class EntryStore
 {
-    /// <summary>Reads are put into the order of use in batches, before anybody looks at the order: exact all the same, and the memory that
-    /// the links stand in is fetched for all of them at once.</summary>
-    private const int MaximumPendingUses = 32;
-
     /// <summary>Uses per step of the clock that ages are told by, as a power of two: it wraps after 2^38 uses.</summary>
     private const int UsesPerTickShift = 6;
 
@@ -33,19 +29,21 @@ internal sealed class EntryStore
     private readonly ShardCounters _counters;
     private readonly Evictor _evictor;
     private readonly Queue<(byte[] Key, ulong KeyHash, Slot Slot, EntryVersion Version)> _departed = [];
-    private readonly (uint Handle, ulong Hash)[] _pending = new (uint, ulong)[MaximumPendingUses];
-    private int _pendingCount;
+    private readonly UseNotes _notes;
+    private readonly int _shard;
     private long _uses;
     private long _largeBytes;
 
-    public EntryStore(TierMemory tier, int shard, int baseBuckets, Eviction eviction, ShardCounters counters)
+    public EntryStore(TierMemory tier, int shard, int baseBuckets, Eviction eviction, ShardCounters counters, UseNotes notes)
     {
         _tier = tier;
         _memory = tier.Pool.Memory;
         _classes = tier.Classes;
         _counters = counters;
+        _notes = notes;
+        _shard = shard;
         _index = new KeyIndex(tier.Pool, shard, tier.Hash, baseBuckets);
-        _lists = new RecencyLists(_memory, _classes.Count + 1);
+        _lists = new RecencyLists(_memory, _classes);
         _slabs = new Slabs(tier.Pool, _classes, shard);
         _policy = eviction == Eviction.Lru
             ? new LruPolicy(_lists)
@@ -74,12 +72,7 @@ internal sealed class EntryStore
 
     public bool IsLarge(uint handle) => _lists.SizeClassOf(handle) == _classes.LargeClass;
 
-    public EntryInfo InfoOf(uint handle)
-    {
-        ref var header = ref _memory.Header(handle);
-        var expiration = header.Expires ? StoredExpiration.Read(_memory.Chunk(handle), header, out var lastAccess) : NoExpiration(out lastAccess);
-        return new EntryInfo(header.Version, expiration, lastAccess, header.Flags);
-    }
+    public EntryInfo InfoOf(uint handle) => _memory.Header(handle).InfoIn(_memory.Chunk(handle));
 
     /// <summary>True where the entry has an end and that has come.</summary>
     public bool IsDue(uint handle, long now) => _memory.Header(handle).Expires && GoesAt(handle) <= now;
@@ -94,27 +87,32 @@ internal sealed class EntryStore
             : dueAt;
     }
 
+    /// <summary>Removes the entry if its time is over.</summary>
+    public bool ExpireIfDue(uint handle, long now)
+    {
+        if (!IsDue(handle, now))
+        {
+            return false;
+        }
+
+        _counters.Expired++;
+        Depart(handle);
+        return true;
+    }
+
     /// <summary>Counts as a use; moves the last access forward.</summary>
-    public void Use(uint handle, ulong keyHash, long lastAccess)
+    public void Use(uint handle, long lastAccess)
     {
         ref var header = ref _memory.Header(handle);
-        header.UsedAt = (uint)(_uses++ >> UsesPerTickShift);
         if (header.HasWindow)
         {
             StoredExpiration.Renew(_memory.Chunk(handle), header, lastAccess);
         }
 
-        if (header.IsTombstone)
-        {
-            return;
-        }
-
-        _memory.Prefetch(header.Newer);
-        _memory.Prefetch(header.Older);
-        _pending[_pendingCount++] = (handle, keyHash);
-        if (_pendingCount == MaximumPendingUses)
+        if (!header.IsTombstone)
         {
             SettleUses();
+            SettleUse(handle);
         }
     }
 
@@ -247,29 +245,52 @@ internal sealed class EntryStore
         }
     }
 
-    /// <summary>Puts the reads of late into the order of use.</summary>
+    /// <summary>
+    /// Puts the reads of late into the order of use, before anybody looks at that: so it is exact all the same, and the memory that the
+    /// links stand in is fetched for all of them at once.
+    /// </summary>
     public void SettleUses()
     {
-        if (_pendingCount == 0)
+        Span<uint> handles = stackalloc uint[UseNotes.Capacity];
+        for (var stripe = 0; stripe < _notes.Stripes; stripe++)
         {
-            return;
+            if (!_notes.IsEmpty(stripe))
+            {
+                SettleUses(handles[.._notes.Take(stripe, handles)]);
+            }
         }
-
-        foreach (var (handle, keyHash) in _pending.AsSpan(0, _pendingCount))
-        {
-            _policy.Used(handle, _lists.SizeClassOf(handle), keyHash);
-        }
-
-        _pendingCount = 0;
     }
 
-    /// <summary>The last reader of a large entry that is gone meanwhile is done with it.</summary>
-    public void FreeLarge(int head) => LargeEntries.Free(_tier.Pool, head);
-
-    private static Expiration NoExpiration(out long lastAccess)
+    private void SettleUses(ReadOnlySpan<uint> handles)
     {
-        lastAccess = 0;
-        return Expiration.None;
+        foreach (var handle in handles)
+        {
+            if (IsHeldValue(handle))
+            {
+                SettleUse(handle);
+            }
+        }
+    }
+
+    private void SettleUse(uint handle)
+    {
+        _memory.Header(handle).UsedAt = (uint)(_uses++ >> UsesPerTickShift);
+        _policy.Used(handle, _lists.SizeClassOf(handle));
+    }
+
+    /// <summary>What a note names may have gone, moved or been removed since; then it may name another entry, which is no harm, or none.</summary>
+    private bool IsHeldValue(uint handle)
+    {
+        if (handle == 0)
+        {
+            return false;
+        }
+
+        ref var info = ref _memory.Info(_memory.PageOf(handle));
+        return info.State == PageState.Slab
+            && info.Shard == _shard
+            && _memory.IndexOf(handle) < info.FirstUnused
+            && _memory.Header(handle) is { IsFree: false, IsTombstone: false };
     }
 
     private void Overwrite(
@@ -287,7 +308,7 @@ internal sealed class EntryStore
         if (wasTombstone == replacement.IsTombstone && !wasTombstone)
         {
             header.UsedAt = (uint)(_uses++ >> UsesPerTickShift);
-            _policy.Used(handle, sizeClass, keyHash);
+            _policy.Used(handle, sizeClass);
             return;
         }
 
@@ -383,7 +404,7 @@ internal sealed class EntryStore
             return;
         }
 
-        FreeLarge(head);
+        LargeEntries.Free(_tier.Pool, head);
     }
 
     private void Tally(uint handle, int sizeClass, int sign)

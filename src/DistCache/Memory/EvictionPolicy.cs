@@ -10,7 +10,7 @@ internal abstract class EvictionPolicy
     public abstract void Added(uint handle, int sizeClass, ulong keyHash);
 
     /// <summary>The entry was read, or written again.</summary>
-    public abstract void Used(uint handle, int sizeClass, ulong keyHash);
+    public abstract void Used(uint handle, int sizeClass);
 
     /// <summary>The value to evict; 0 if the class has none.</summary>
     public abstract uint ChooseVictim(int sizeClass);
@@ -35,7 +35,7 @@ internal sealed class LruPolicy(RecencyLists lists) : EvictionPolicy
 
     public override void Added(uint handle, int sizeClass, ulong keyHash) => lists.AddNewest(handle, sizeClass, Segment.Window);
 
-    public override void Used(uint handle, int sizeClass, ulong keyHash) => lists.MoveToNewest(handle, sizeClass, Segment.Window);
+    public override void Used(uint handle, int sizeClass) => lists.MoveToNewest(handle, sizeClass, Segment.Window);
 
     public override uint ChooseVictim(int sizeClass) => Eldest(sizeClass);
 

@@ -93,14 +93,15 @@ internal sealed class MemoryTier : IDisposable
 
     /// <summary>
     /// Copies the value of <paramref name="key"/> to <paramref name="destination"/>. A hit or <see cref="LookupOutcome.TooSmall"/> with
-    /// <paramref name="renew"/> counts as a use; <paramref name="info"/> is the entry as it was before that.
+    /// <paramref name="renew"/> counts as a use; <paramref name="info"/> is the entry as it was before that. Where it is no hit, what stands
+    /// in the destination afterwards means nothing.
     /// </summary>
     public LookupOutcome Read(ReadOnlySpan<byte> key, Span<byte> destination, bool renew, out EntryInfo info, out int valueLength)
     {
         if (TryGetMemory(out var memory))
         {
             var keyHash = memory.Hash.Compute(key);
-            return memory.ShardOf(keyHash).Read(keyHash, key, destination, renew, Now, out info, out valueLength);
+            return memory.ShardOf(keyHash).Read(keyHash, key, destination, renew, _time, out info, out valueLength);
         }
 
         Interlocked.Increment(ref _earlyMisses);
@@ -272,6 +273,10 @@ internal sealed class MemoryTier : IDisposable
         try
         {
             SweepHeld(memory);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Meanwhile: nothing is left to sweep.
         }
         finally
         {

@@ -6,10 +6,10 @@ namespace DistCache.Memory;
 
 /// <summary>
 /// Turns page numbers and handles into references and spans: with <see cref="SystemMemory"/> the only type that knows an address. It
-/// trusts its callers that a handle is of a live chunk and that they hold its shard's lock; debug builds check the first and fill
-/// freed memory with <see cref="Poison"/>.
+/// trusts its callers that a handle is of a live chunk and that they hold its shard's lock, except in <see cref="TryGlance"/>; debug builds
+/// check the first and fill freed memory with <see cref="Poison"/>.
 /// </summary>
-internal sealed unsafe class PageMemory : IDisposable
+internal sealed unsafe class PageMemory
 {
     public const byte Poison = 0xDD;
 
@@ -88,24 +88,46 @@ internal sealed unsafe class PageMemory : IDisposable
 
     public ref Bucket Bucket(int page, int index) => ref Unsafe.AsRef<Bucket>((Bucket*)PageAddress(page) + index);
 
+    /// <summary>Has the processor fetch a header. Needs no lock: a stale handle names a wrong one, which does no harm.</summary>
     public void Prefetch(uint handle)
     {
         if (Sse.IsSupported && handle != 0)
         {
-            Sse.Prefetch0((void*)AddressOf(handle));
+            var page = PageOf(handle);
+            Sse.Prefetch0((byte*)PageAddress(page) + (IndexOf(handle) * ChunkBytes(page)));
         }
     }
 
-    /// <summary>Fetches the first three cache lines of an entry at once, rather than one after the other as they are needed.</summary>
-    public void PrefetchEntry(uint handle)
+    /// <summary>
+    /// A header as it was, and its chunk, without any lock: the handle may be stale, or nonsense, and so may be what stands there. Never
+    /// touches memory but the tier's own, which stays mapped as long as anybody refers to this; false where the parts do not fit together.
+    /// Only where <see cref="SystemMemory.CanReadReleased"/>; not of large entries.
+    /// </summary>
+    public bool TryGlance(uint handle, out EntryHeader header, out ReadOnlySpan<byte> chunk)
     {
-        if (Sse.IsSupported)
+        header = default;
+        chunk = default;
+        var page = PageOf(handle);
+        var region = page >> _regionShift;
+        if (region >= _regions.Length || _regions[region] == 0)
         {
-            var address = (byte*)AddressOf(handle);
-            Sse.Prefetch0(address);
-            Sse.Prefetch0(address + CacheLineBytes);
-            Sse.Prefetch0(address + (2 * CacheLineBytes));
+            return false;
         }
+
+        var start = _regions[region];
+        var bytes = *((ushort*)start + (page & _regionMask)) << 3;
+        var offset = IndexOf(handle) * bytes;
+        if (bytes < sizeof(EntryHeader) || offset + bytes > 1 << _pageShift)
+        {
+            return false;
+        }
+
+        var address = (byte*)start + ((nint)(page & _regionMask) << _pageShift) + offset;
+        FetchEntry(address);
+        // Read once: what was checked is what is used.
+        header = *(EntryHeader*)address;
+        chunk = new ReadOnlySpan<byte>(address, bytes);
+        return header.TotalBytes <= bytes;
     }
 
     public bool TryCommit(int page, int bytes) => SystemMemory.TryCommit(PageAddress(page), (nuint)bytes);
@@ -114,13 +136,22 @@ internal sealed unsafe class PageMemory : IDisposable
 
     public void Decommit(int page, int fromByte, int bytes) => SystemMemory.Decommit(PageAddress(page) + fromByte, (nuint)bytes);
 
-    public void Dispose() => Handle.Dispose();
-
     [Conditional("DEBUG")]
     public void PoisonChunk(uint handle) => Chunk(handle).Fill(Poison);
 
     [Conditional("DEBUG")]
     public void PoisonPage(int page) => Page(page)[..Info(page).CommittedBytes].Fill(Poison);
+
+    /// <summary>Fetches the first three cache lines of an entry at once, rather than one after the other as they are needed.</summary>
+    private static void FetchEntry(byte* address)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(address);
+            Sse.Prefetch0(address + CacheLineBytes);
+            Sse.Prefetch0(address + (2 * CacheLineBytes));
+        }
+    }
 
     private ref ushort ChunkUnits(int page)
     {

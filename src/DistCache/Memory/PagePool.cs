@@ -13,11 +13,12 @@ internal sealed class PagePool : IDisposable
     private readonly Lock _lock = new();
     private readonly long _limit;
     private readonly PageGeometry _geometry;
-    private readonly Kind _small = new(isLarge: false);
-    private readonly Kind _large = new(isLarge: true);
+    private readonly Kind _small = new();
+    private readonly Kind _large = new();
     private readonly List<Kind> _kindOfRegion = [];
     private long _charged;
     private int _fewestIdle;
+    private bool _isPreparing;
 
     /// <param name="memory">The address space.</param>
     /// <param name="limit">The budget in bytes.</param>
@@ -88,7 +89,7 @@ internal sealed class PagePool : IDisposable
         }
     }
 
-    public void Dispose() => Memory.Dispose();
+    public void Dispose() => Memory.Handle.CloseMemory();
 
     /// <summary>Compares the books with the pages, for tests. Nothing else may run.</summary>
     public void Verify(long fixedBytes)
@@ -111,11 +112,6 @@ internal sealed class PagePool : IDisposable
 
     private bool TryTakeLocked(Kind kind, int bytes, PageState use, int shard, out int page)
     {
-        if (kind.FirstIdle == 0 && !kind.HasReleased && !kind.IsLarge)
-        {
-            TryAddHugeBlockLocked(kind);
-        }
-
         page = kind.FirstIdle;
         if (page != 0)
         {
@@ -141,6 +137,11 @@ internal sealed class PagePool : IDisposable
             State = use,
             Shard = (byte)shard,
         };
+        if (kind == _small)
+        {
+            PrepareHugeBlockLocked();
+        }
+
         return true;
     }
 
@@ -179,55 +180,102 @@ internal sealed class PagePool : IDisposable
     private bool TryCommitFreshLocked(Kind kind, int bytes, out int page)
     {
         page = kind.TakeReleased(Memory);
-        if (page == 0 && !TryAdvanceLocked(kind, out page))
+        if (page == 0 && TryReserveLocked(kind, out var first, out var end))
         {
-            return false;
+            ReleaseLocked(kind, first, end);
+            page = kind.TakeReleased(Memory);
         }
 
-        if (TryChargeLocked(bytes) && TryCommitLocked(page, bytes, bytes))
+        if (page != 0 && TryChargeLocked(bytes) && TryCommitLocked(page, bytes, bytes))
         {
             return true;
         }
 
-        kind.PutReleased(Memory, page);
+        if (page != 0)
+        {
+            kind.PutReleased(Memory, page);
+        }
+
         page = 0;
         return false;
     }
 
-    /// <summary>The next page that was never used.</summary>
-    private bool TryAdvanceLocked(Kind kind, out int page)
+    /// <summary>The next pages that were never used, up to where a huge block may begin.</summary>
+    private bool TryReserveLocked(Kind kind, out int first, out int end)
     {
-        page = 0;
+        (first, end) = (0, 0);
         if (kind.NextFresh == kind.EndOfRegion && !TryAddRegionLocked(kind))
         {
             return false;
         }
 
-        page = kind.NextFresh++;
+        var block = _geometry.PagesPerHugeBlock;
+        first = kind.NextFresh;
+        end = Math.Min(((first / block) + 1) * block, kind.EndOfRegion);
+        kind.NextFresh = end;
         return true;
     }
 
-    /// <summary>Where a huge block begins and can be paid for, all of it becomes idle pages; else pages go on one by one.</summary>
-    private void TryAddHugeBlockLocked(Kind kind)
+    private void ReleaseLocked(Kind kind, int first, int end)
+    {
+        for (var page = end - 1; page >= first; page--)
+        {
+            kind.PutReleased(Memory, page);
+        }
+    }
+
+    /// <summary>
+    /// Has another block committed before the last one is used up, and not by a caller: on a virtual machine whose host has to find the
+    /// memory first, that was seen to take 5 ms. Meanwhile, pages go on one by one.
+    /// </summary>
+    private void PrepareHugeBlockLocked()
     {
         var block = _geometry.PagesPerHugeBlock;
         if (!_geometry.UsesHugeBlocks
-            || (kind.NextFresh == kind.EndOfRegion && !TryAddRegionLocked(kind))
-            || kind.NextFresh % block != 0
-            || !TryChargeLocked(SystemMemory.HugeBlockBytes))
+            || _isPreparing
+            || _small.IdleCount >= block / 2
+            || _small.ReleasedCount > block
+            || _charged + SystemMemory.HugeBlockBytes > _limit
+            || !TryReserveLocked(_small, out var first, out var end))
         {
             return;
         }
 
-        var first = kind.NextFresh;
-        Memory.CommitHugeBlock(first);
-        for (var page = first + block - 1; page >= first; page--)
+        var isPinned = end - first == block && Memory.Handle.TryPin();
+        if (!isPinned || !TryChargeLocked(SystemMemory.HugeBlockBytes))
         {
-            Memory.Info(page).CommittedBytes = _geometry.PageBytes;
-            kind.PutIdle(Memory, page);
+            ReleaseLocked(_small, first, end);
+            if (isPinned)
+            {
+                Memory.Handle.Unpin();
+            }
+
+            return;
         }
 
-        kind.NextFresh += block;
+        for (var page = first; page < end; page++)
+        {
+            Memory.Info(page).CommittedBytes = _geometry.PageBytes;
+        }
+
+        _isPreparing = true;
+        ThreadPool.UnsafeQueueUserWorkItem(static work => work.Pool.CommitHugeBlock(work.First), (Pool: this, First: first), preferLocal: false);
+    }
+
+    private void CommitHugeBlock(int first)
+    {
+        Memory.CommitHugeBlock(first);
+        lock (_lock)
+        {
+            for (var page = first + _geometry.PagesPerHugeBlock - 1; page >= first; page--)
+            {
+                _small.PutIdle(Memory, page);
+            }
+
+            _isPreparing = false;
+        }
+
+        Memory.Handle.Unpin();
     }
 
     private bool TryAddRegionLocked(Kind kind)
@@ -279,13 +327,12 @@ internal sealed class PagePool : IDisposable
     }
 
     /// <summary>The free pages of one kind of regions: idle ones are committed, released ones are not. Linked through their infos.</summary>
-    private sealed class Kind(bool isLarge)
+    private sealed class Kind
     {
         private int _firstReleased;
 
-        public bool IsLarge => isLarge;
-
-        public bool HasReleased => _firstReleased != 0;
+        /// <summary>Free pages that nothing is committed of.</summary>
+        public int ReleasedCount { get; private set; }
 
         public int NextFresh { get; set; }
 
@@ -319,6 +366,7 @@ internal sealed class PagePool : IDisposable
             info.State = PageState.Free;
             info.Next = _firstReleased;
             _firstReleased = page;
+            ReleasedCount++;
         }
 
         public int TakeReleased(PageMemory memory)
@@ -327,6 +375,7 @@ internal sealed class PagePool : IDisposable
             if (page != 0)
             {
                 _firstReleased = memory.Info(page).Next;
+                ReleasedCount--;
             }
 
             return page;

@@ -4,13 +4,11 @@ namespace DistCache.Memory;
 /// A shard's lists of entries in the order of their use, linked through their headers: four segments for each size class and for large
 /// entries. Its shard's lock guards them.
 /// </summary>
-internal sealed class RecencyLists(PageMemory memory, int listedClasses)
+internal sealed class RecencyLists(PageMemory memory, SizeClasses classes)
 {
     private const int SegmentCount = 4;
 
-    private readonly Ends[] _lists = new Ends[listedClasses * SegmentCount];
-
-    public int ClassCount => listedClasses;
+    private readonly Ends[] _lists = new Ends[(classes.LargeClass + 1) * SegmentCount];
 
     public uint Oldest(int sizeClass, Segment segment) => List(sizeClass, segment).Oldest;
 
@@ -19,7 +17,7 @@ internal sealed class RecencyLists(PageMemory memory, int listedClasses)
     public int ValueCount(int sizeClass) =>
         Count(sizeClass, Segment.Window) + Count(sizeClass, Segment.Probation) + Count(sizeClass, Segment.Protected);
 
-    public int SizeClassOf(uint handle) => memory.Info(memory.PageOf(handle)).SizeClass;
+    public int SizeClassOf(uint handle) => classes.ClassOf(memory.ChunkBytes(memory.PageOf(handle)));
 
     public Segment SegmentOf(uint handle) => memory.Header(handle).Segment;
 

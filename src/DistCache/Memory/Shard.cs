@@ -4,29 +4,31 @@ using DistCache.Entries;
 namespace DistCache.Memory;
 
 /// <summary>
-/// A part of the tier with its own lock, entries and counts: the rules of versions and time. The lock is held for one look-up and
-/// the copy of at most half a page, at worst for emptying one page; no thread ever holds two of them. Large values are copied
-/// without it, pinned.
+/// A part of the tier with its own lock, entries and counts: the rules of versions and time. Most reads need no lock. It is held for one
+/// look-up and the copy of at most half a page, at worst for emptying one page; no thread ever holds two of them. Large values are
+/// copied without it, pinned.
 /// </summary>
 internal sealed class Shard
 {
-    /// <summary>Expired entries that a sweep removes under one hold of the lock.</summary>
-    private const int SweepBatch = 32;
-
-    /// <summary>Buckets that a visit looks through under one hold of the lock.</summary>
-    private const int VisitBatch = 8;
-
-    private readonly Lock _lock = new();
+    private readonly ShardLock _lock = new();
     private readonly PageMemory _memory;
     private readonly EntryStore _store;
+    private readonly UseNotes _notes = new();
     private readonly ShardCounters _counters = new();
-    private bool _isClosed;
+    private readonly Glance _glance;
+    private readonly Pins _pins;
+    private readonly Visit _visit;
+    private readonly PageSweep _sweep;
 
     public Shard(TierMemory tier, int number, int baseBuckets, Eviction eviction)
     {
         Number = number;
         _memory = tier.Pool.Memory;
-        _store = new EntryStore(tier, number, baseBuckets, eviction, _counters);
+        _store = new EntryStore(tier, number, baseBuckets, eviction, _counters, _notes);
+        _glance = new Glance(_lock, _store.Index, _notes, _memory);
+        _pins = new Pins(_lock, tier.Pool);
+        _visit = new Visit(_lock, _store, _pins, _memory);
+        _sweep = new PageSweep(_store, _memory, number);
     }
 
     public int Number { get; }
@@ -39,29 +41,37 @@ internal sealed class Shard
     /// <summary>What the shard holds of the budget, as of late.</summary>
     public long HeldBytes => _store.HeldBytes;
 
+    public int Count
+    {
+        get
+        {
+            using (_lock.Hold())
+            {
+                return _store.Count;
+            }
+        }
+    }
+
     public MemoryStatistics AddTo(in MemoryStatistics sum)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
-            return _counters.AddTo(sum, _store.Count);
+            return _notes.AddTo(_counters.AddTo(sum, _store.Count));
         }
     }
 
     public LookupOutcome Read(
-        ulong keyHash, ReadOnlySpan<byte> key, Span<byte> destination, bool renew, long now, out EntryInfo info, out int valueLength)
+        ulong keyHash, ReadOnlySpan<byte> key, Span<byte> destination, bool renew, TimeProvider time, out EntryInfo info, out int valueLength)
     {
-        uint pinned;
-        int offset;
-        LookupOutcome outcome;
-        lock (_lock)
+        if (!SystemMemory.CanReadReleased
+            || !_glance.TryRead(keyHash, key, destination, renew, time, out var outcome, out info, out valueLength, out var isTimeToSettle))
         {
-            outcome = ReadLocked(keyHash, key, destination, renew, now, out info, out valueLength, out pinned, out offset);
+            return ReadUnderLock(keyHash, key, destination, renew, time.GetUtcNow().ToUnixTimeMilliseconds(), out info, out valueLength);
         }
 
-        if (pinned != 0)
+        if (isTimeToSettle)
         {
-            LargeEntries.CopyTo(_memory, _memory.PageOf(pinned), offset, destination[..valueLength]);
-            Unpin(pinned);
+            TrySettle();
         }
 
         return outcome;
@@ -72,7 +82,7 @@ internal sealed class Shard
         ulong keyHash, ReadOnlySpan<byte> key, Slot slot, in EntryInfo info, in ReadOnlySequence<byte> value, long now,
         out ApplyOutcome outcome, out EntryVersion held)
     {
-        lock (_lock)
+        using (_lock.Change())
         {
             if (IsSupersededLocked(keyHash, key, info, now, out var handle, out outcome, out held))
             {
@@ -93,7 +103,7 @@ internal sealed class Shard
     /// <summary>True if that version, or a higher one, is held already: nothing is to be done.</summary>
     public bool IsSuperseded(ulong keyHash, ReadOnlySpan<byte> key, in EntryInfo info, long now, out ApplyOutcome outcome, out EntryVersion held)
     {
-        lock (_lock)
+        using (_lock.Change())
         {
             return IsSupersededLocked(keyHash, key, info, now, out _, out outcome, out held);
         }
@@ -104,7 +114,7 @@ internal sealed class Shard
         ulong keyHash, ReadOnlySpan<byte> key, Slot slot, in EntryInfo info, in PageChain chain, long now,
         out ApplyOutcome outcome, out EntryVersion held, out bool linked)
     {
-        lock (_lock)
+        using (_lock.Change())
         {
             linked = false;
             if (IsSupersededLocked(keyHash, key, info, now, out _, out outcome, out held))
@@ -126,9 +136,8 @@ internal sealed class Shard
     /// <summary>Removes the entry if it is a large one that <paramref name="version"/> supersedes.</summary>
     public bool TryDropLarge(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version)
     {
-        lock (_lock)
+        using (_lock.Change())
         {
-            ThrowIfClosedLocked();
             var handle = _store.Find(keyHash, key);
             if (handle == 0 || !_store.IsLarge(handle) || _memory.Header(handle).Version >= version)
             {
@@ -142,7 +151,7 @@ internal sealed class Shard
 
     public bool Renew(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version, long lastAccess, long now)
     {
-        lock (_lock)
+        using (_lock.Change())
         {
             var handle = FindLiveLocked(keyHash, key, now);
             if (handle == 0 || _memory.Header(handle).Version != version)
@@ -150,75 +159,35 @@ internal sealed class Shard
                 return false;
             }
 
-            _store.Use(handle, keyHash, lastAccess);
+            _store.Use(handle, lastAccess);
             return true;
         }
     }
 
     public bool Forget(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version)
     {
-        lock (_lock)
+        using (_lock.Change())
         {
-            ThrowIfClosedLocked();
-            var handle = _store.Find(keyHash, key);
-            if (handle == 0 || _memory.Header(handle).Version != version)
+            var handle = FindVersionLocked(keyHash, key, version);
+            if (handle != 0)
             {
-                return false;
+                _store.Remove(handle);
             }
 
-            _store.Remove(handle);
-            return true;
+            return handle != 0;
         }
     }
 
-    /// <summary>
-    /// Shows what stands from <paramref name="position"/> of <paramref name="baseBucket"/> on; false where the visitor has no more room, and
-    /// then they are those of the entry that it refused.
-    /// </summary>
-    public bool Visit(SlotSet slots, ref int baseBucket, ref ulong position, IEntryVisitor visitor, long now)
-    {
-        var found = new List<(ulong Position, uint Handle)>();
-        while (baseBucket < _store.Index.BaseBuckets)
-        {
-            uint pinned;
-            EntryInfo info;
-            lock (_lock)
-            {
-                ThrowIfClosedLocked();
-                if (!VisitLocked(slots, ref baseBucket, ref position, visitor, now, found, out pinned, out info))
-                {
-                    return false;
-                }
-            }
-
-            if (pinned == 0)
-            {
-                continue;
-            }
-
-            if (!ShowPinned(pinned, info, visitor))
-            {
-                return false;
-            }
-
-            Advance(ref baseBucket, ref position, position + 1);
-        }
-
-        return true;
-    }
+    /// <inheritdoc cref="Memory.Visit.Show"/>
+    public bool Visit(SlotSet slots, ref int baseBucket, ref ulong position, IEntryVisitor visitor, long now) =>
+        _visit.Show(slots, ref baseBucket, ref position, visitor, now);
 
     /// <summary>Removes some of what is expired in one page; true if there may be more of it.</summary>
     public bool SweepPage(int page, long now)
     {
-        lock (_lock)
+        using (_lock.Change())
         {
-            ref var info = ref _memory.Info(page);
-            if (_isClosed || info.Shard != Number || info.State is not (PageState.Slab or PageState.LargeHead) || info.EarliestDue > now)
-            {
-                return false;
-            }
-
-            var isMore = info.State == PageState.Slab ? SweepSlabLocked(page, now) : SweepLargeLocked(_memory.HandleOf(page, 0), now);
+            var isMore = _sweep.Sweep(page, now);
             _store.LeaveTombstones(now);
             return isMore;
         }
@@ -227,30 +196,26 @@ internal sealed class Shard
     /// <summary>What was evicted for other shards' sake may have left some unwritten.</summary>
     public void LeaveTombstones(long now)
     {
-        lock (_lock)
+        using (_lock.Change())
         {
-            if (!_isClosed)
-            {
-                _store.LeaveTombstones(now);
-            }
+            _store.LeaveTombstones(now);
         }
     }
 
     /// <summary>Empties one sparse page; true if there may be more of them.</summary>
     public bool TryCompact()
     {
-        lock (_lock)
+        using (_lock.Change())
         {
-            return !_isClosed && _store.Evictor.TryCompact();
+            return _store.Evictor.TryCompact();
         }
     }
 
     /// <summary>Gives a page to the pool, and evicts for it what must go; false if there is nothing.</summary>
     public bool TryGivePage()
     {
-        lock (_lock)
+        using (_lock.Change())
         {
-            ThrowIfClosedLocked();
             return _store.Evictor.TryGivePage();
         }
     }
@@ -258,36 +223,33 @@ internal sealed class Shard
     /// <summary>Removes up to <paramref name="most"/> entries, whichever; how many.</summary>
     public int RemoveSome(int most)
     {
-        lock (_lock)
+        using (_lock.Change())
         {
-            ThrowIfClosedLocked();
             return _store.Evictor.RemoveSome(most);
         }
     }
 
-    public int Count
-    {
-        get
-        {
-            lock (_lock)
-            {
-                return _store.Count;
-            }
-        }
-    }
-
     /// <summary>From now on every operation throws, and none is under way: the memory may go.</summary>
-    public void Close()
-    {
-        lock (_lock)
-        {
-            _isClosed = true;
-        }
-    }
+    public void Close() => _lock.Close();
 
-    private static void Advance(ref int baseBucket, ref ulong position, ulong next)
+    private LookupOutcome ReadUnderLock(
+        ulong keyHash, ReadOnlySpan<byte> key, Span<byte> destination, bool renew, long now, out EntryInfo info, out int valueLength)
     {
-        (baseBucket, position) = next > uint.MaxValue ? (baseBucket + 1, 0) : (baseBucket, next);
+        uint pinned;
+        int offset;
+        LookupOutcome outcome;
+        using (_lock.Change())
+        {
+            outcome = ReadLocked(keyHash, key, destination, renew, now, out info, out valueLength, out pinned, out offset);
+        }
+
+        if (pinned != 0)
+        {
+            LargeEntries.CopyTo(_memory, _memory.PageOf(pinned), offset, destination[..valueLength]);
+            _pins.Unpin(pinned);
+        }
+
+        return outcome;
     }
 
     private LookupOutcome ReadLocked(
@@ -302,11 +264,12 @@ internal sealed class Shard
             return LookupOutcome.Miss;
         }
 
+        // As it was before this use: whoever tells others of uses goes by that.
+        info = _store.InfoOf(handle);
         ref var header = ref _memory.Header(handle);
         if (header.IsTombstone)
         {
             _counters.Misses++;
-            info = _store.InfoOf(handle);
             return LookupOutcome.Tombstone;
         }
 
@@ -315,23 +278,36 @@ internal sealed class Shard
         var fits = valueLength <= destination.Length;
         if (fits && _store.IsLarge(handle))
         {
-            PinLocked(handle);
+            _pins.PinLocked(handle);
             pinned = handle;
         }
         else if (fits)
         {
-            _memory.Chunk(handle).Slice(offset, valueLength).CopyTo(destination);
+            header.ValueIn(_memory.Chunk(handle)).CopyTo(destination);
         }
 
-        // As it was before this use: whoever tells others of uses goes by that.
-        info = _store.InfoOf(handle);
         if (renew)
         {
-            _store.Use(handle, keyHash, now);
+            _store.Use(handle, now);
         }
 
         _counters.Hits += fits ? 1 : 0;
         return fits ? LookupOutcome.Hit : LookupOutcome.TooSmall;
+    }
+
+    /// <summary>Where somebody holds the lock, the notes wait; the next who changes anything settles them.</summary>
+    private void TrySettle()
+    {
+        if (_lock.TryHold(out var scope))
+        {
+            using (scope)
+            {
+                if (!_lock.IsClosedLocked)
+                {
+                    _store.SettleUses();
+                }
+            }
+        }
     }
 
     /// <summary>
@@ -359,16 +335,15 @@ internal sealed class Shard
             return info.IsTombstone;
         }
 
-        _store.Use(handle, keyHash, info.LastAccess);
+        _store.Use(handle, info.LastAccess);
         return true;
     }
 
     /// <summary>The entry, unless it is expired: then it goes, and what it leaves is found instead.</summary>
     private uint FindLiveLocked(ulong keyHash, ReadOnlySpan<byte> key, long now)
     {
-        ThrowIfClosedLocked();
         var handle = _store.Find(keyHash, key);
-        if (handle == 0 || !ExpireIfDueLocked(handle, now))
+        if (handle == 0 || !_store.ExpireIfDue(handle, now))
         {
             return handle;
         }
@@ -377,173 +352,9 @@ internal sealed class Shard
         return _store.Find(keyHash, key);
     }
 
-    private bool ExpireIfDueLocked(uint handle, long now)
+    private uint FindVersionLocked(ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version)
     {
-        if (!_store.IsDue(handle, now))
-        {
-            return false;
-        }
-
-        _counters.Expired++;
-        _store.Depart(handle);
-        return true;
+        var handle = _store.Find(keyHash, key);
+        return handle != 0 && _memory.Header(handle).Version == version ? handle : 0;
     }
-
-    /// <summary>Looks through a few buckets; ends early, with the entry pinned, at a large one.</summary>
-    private bool VisitLocked(
-        SlotSet slots, ref int baseBucket, ref ulong position, IEntryVisitor visitor, long now,
-        List<(ulong Position, uint Handle)> found, out uint pinned, out EntryInfo info)
-    {
-        (pinned, info) = (0, default);
-        for (var i = 0; i < VisitBatch && baseBucket < _store.Index.BaseBuckets; i++)
-        {
-            var bucket = _store.Index.BucketAt(baseBucket, (uint)position, out var end);
-            if (!FindInBucketLocked(bucket, slots, position, now, found))
-            {
-                // What was due is gone, or is a tombstone in its place: the others may stand elsewhere now.
-                i--;
-                continue;
-            }
-
-            foreach (var (at, handle) in found)
-            {
-                position = at;
-                info = _store.InfoOf(handle);
-                if (_store.IsLarge(handle))
-                {
-                    PinLocked(handle);
-                    pinned = handle;
-                    return true;
-                }
-
-                var value = _memory.Chunk(handle).Slice(_memory.Header(handle).ValueOffset, _memory.Header(handle).ValueLength);
-                if (!visitor.Visit(_store.Index.KeyOf(handle), info, new StoredValue(value)))
-                {
-                    return false;
-                }
-            }
-
-            Advance(ref baseBucket, ref position, end);
-        }
-
-        return true;
-    }
-
-    /// <summary>A bucket's entries of the slots from the position on, in the order of their positions; false if one was due, and has gone.</summary>
-    private bool FindInBucketLocked(int bucket, SlotSet slots, ulong position, long now, List<(ulong Position, uint Handle)> found)
-    {
-        var due = 0u;
-        found.Clear();
-        Span<uint> handles = stackalloc uint[Bucket.Capacity];
-        var reader = _store.Index.Read(bucket);
-        while (reader.Next(slots, handles, out var count))
-        {
-            foreach (var handle in handles[..count])
-            {
-                var at = (ulong)KeyIndex.PositionOf(_store.Index.HashOf(handle));
-                if (at >= position && slots.Contains(_memory.Header(handle).Slot))
-                {
-                    found.Add((at, handle));
-                    due = _store.IsDue(handle, now) ? handle : due;
-                }
-            }
-        }
-
-        if (due != 0)
-        {
-            ExpireIfDueLocked(due, now);
-            _store.LeaveTombstones(now);
-            return false;
-        }
-
-        found.Sort(static (left, right) => left.Position.CompareTo(right.Position));
-        return true;
-    }
-
-    private bool ShowPinned(uint handle, in EntryInfo info, IEntryVisitor visitor)
-    {
-        try
-        {
-            ref var header = ref _memory.Header(handle);
-            var value = new StoredValue(_memory, _memory.PageOf(handle), header.ValueOffset, header.ValueLength);
-            return visitor.Visit(_store.Index.KeyOf(handle), info, value);
-        }
-        finally
-        {
-            Unpin(handle);
-        }
-    }
-
-    /// <summary>The entry's pages stay, whatever becomes of the entry or the tier, until <see cref="Unpin"/>.</summary>
-    private void PinLocked(uint handle)
-    {
-        var added = false;
-        _memory.Handle.DangerousAddRef(ref added);
-        _memory.Info(_memory.PageOf(handle)).Previous++;
-    }
-
-    private void Unpin(uint handle)
-    {
-        var head = _memory.PageOf(handle);
-        lock (_lock)
-        {
-            ref var info = ref _memory.Info(head);
-            info.Previous--;
-            if (info.Previous == 0 && info.IsLeaving)
-            {
-                _store.FreeLarge(head);
-            }
-        }
-
-        _memory.Handle.DangerousRelease();
-    }
-
-    private bool SweepSlabLocked(int page, long now)
-    {
-        ref var info = ref _memory.Info(page);
-        var earliest = long.MaxValue;
-        var removed = 0;
-        for (var index = 0; index < info.FirstUnused; index++)
-        {
-            var handle = _memory.HandleOf(page, index);
-            ref var header = ref _memory.Header(handle);
-            if (header.IsFree || !header.Expires)
-            {
-                continue;
-            }
-
-            if (!ExpireIfDueLocked(handle, now))
-            {
-                earliest = Math.Min(earliest, _store.LookedAtAgain(handle, now));
-                continue;
-            }
-
-            if (info.State != PageState.Slab)
-            {
-                // That was the last one, and the page has gone to the pool.
-                return false;
-            }
-
-            if (++removed == SweepBatch)
-            {
-                return true;
-            }
-        }
-
-        info.EarliestDue = earliest;
-        return false;
-    }
-
-    private bool SweepLargeLocked(uint handle, long now)
-    {
-        ref var info = ref _memory.Info(_memory.PageOf(handle));
-        if (!info.IsLeaving && !ExpireIfDueLocked(handle, now))
-        {
-            info.EarliestDue = _store.LookedAtAgain(handle, now);
-        }
-
-        return false;
-    }
-
-    private void ThrowIfClosedLocked() => ObjectDisposedException.ThrowIf(_isClosed, typeof(MemoryTier));
 }

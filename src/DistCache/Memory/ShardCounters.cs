@@ -11,6 +11,7 @@ internal sealed class ShardCounters
     /// <summary>What the tombstones take.</summary>
     public long TombstoneBytes { get; set; }
 
+    /// <summary>Those found under the lock; the others are noted in <see cref="UseNotes"/>, as are misses.</summary>
     public long Hits { get; set; }
 
     public long Misses { get; set; }

@@ -35,6 +35,9 @@ internal static unsafe partial class SystemMemory
 
     public static bool HasHugeBlocks => OperatingSystem.IsLinux();
 
+    /// <summary>Whether memory that was given back can be looked at, as zeros: not where that is a fault.</summary>
+    public static bool CanReadReleased { get; } = !OperatingSystem.IsWindows();
+
     private static int MapAnonymous => OperatingSystem.IsLinux() ? 0x20 : 0x1000;
 
     private static int MapNoReserve => OperatingSystem.IsLinux() ? 0x4000 : 0x40;

@@ -45,7 +45,11 @@ internal sealed class TierMemory : IDisposable
         var geometry = new PageGeometry(sizeLimit);
         var shardCount = tuning.Shards > 0 ? tuning.Shards : ShardsFor(sizeLimit);
         ShardCount = shardCount;
-        FixedBytes = TierBytes + (Slot.Count * (sizeof(int) + sizeof(long))) + (_confirmed.Length * sizeof(uint)) + (geometry.MaximumRegions * sizeof(long)) + (shardCount * ShardBytes);
+        FixedBytes = TierBytes
+            + (Slot.Count * (sizeof(int) + sizeof(long)))
+            + (_confirmed.Length * sizeof(uint))
+            + (geometry.MaximumRegions * sizeof(long))
+            + (shardCount * (ShardBytes + UseNotes.Bytes));
         Pool = new PagePool(new PageMemory(geometry), sizeLimit, FixedBytes);
         Classes = new SizeClasses(geometry.PageBytes);
         Hash = new KeyHash(tuning.HashSeed);
@@ -131,26 +135,11 @@ internal sealed class TierMemory : IDisposable
     }
 
     /// <summary>Until <see cref="LetGo"/> the memory stays mapped, also if the tier is disposed.</summary>
-    public void Hold()
-    {
-        var added = false;
-        Pool.Memory.Handle.DangerousAddRef(ref added);
-    }
+    public void Hold() => ObjectDisposedException.ThrowIf(!TryHold(), typeof(MemoryTier));
 
-    public bool TryHold()
-    {
-        try
-        {
-            Hold();
-            return true;
-        }
-        catch (ObjectDisposedException)
-        {
-            return false;
-        }
-    }
+    public bool TryHold() => Pool.Memory.Handle.TryPin();
 
-    public void LetGo() => Pool.Memory.Handle.DangerousRelease();
+    public void LetGo() => Pool.Memory.Handle.Unpin();
 
     /// <summary>The others are the headers of their regions.</summary>
     public bool IsEntryPage(int page) =>

@@ -32,9 +32,9 @@ internal sealed class TinyLfuPolicy(RecencyLists lists, FrequencySketch sketch, 
         Report();
     }
 
-    public override void Used(uint handle, int sizeClass, ulong keyHash)
+    public override void Used(uint handle, int sizeClass)
     {
-        sketch.Increment(keyHash);
+        sketch.Increment(index.HashOf(handle));
         _hits++;
         Report();
         if (lists.SegmentOf(handle) == Segment.Window)

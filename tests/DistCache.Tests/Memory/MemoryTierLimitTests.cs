@@ -188,6 +188,35 @@ internal sealed class MemoryTierLimitTests
     }
 
     [Test]
+    public void ResidentMemory_GoesBackWhenTheTierIsCleared_AndWhenItIsDisposed([Values] bool clear)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            Assert.Ignore("The resident set is read from /proc.");
+        }
+
+        using var tier = new MemoryTier(300L << 20, Eviction.Lru, _time);
+        for (var i = 0; i < 70_000; i++)
+        {
+            tier.Put($"key{i}", 1, TierFace.Value(3_000, i));
+        }
+
+        var full = ResidentBytes();
+        if (clear)
+        {
+            tier.Clear();
+        }
+        else
+        {
+            tier.Dispose();
+            Assert.That(SpinWait.SpinUntil(() => tier.Memory!.Pool.Memory.Handle.IsGivenBack, TimeSpan.FromSeconds(5)), "a huge block may just be on its way");
+        }
+
+        // Tests beside this one take and give memory too.
+        Assert.That(full - ResidentBytes(), Is.GreaterThan(150L << 20));
+    }
+
+    [Test]
     public void Tiers_ThatNobodyDisposes_AreCollectedWithTheirMemory()
     {
         var tiers = Enumerable.Range(0, 100).Select(_ => Abandon(_time)).ToArray();
@@ -200,6 +229,12 @@ internal sealed class MemoryTierLimitTests
         Assert.That(tiers.Count(tier => tier.TryGetTarget(out var handle) && !handle.IsClosed), Is.Zero);
         _time.Advance(MemoryTier.SweepInterval);
         Assert.That(_time.ActiveTimers, Is.Zero, "their timers end at the next tick");
+    }
+
+    private static long ResidentBytes()
+    {
+        var line = File.ReadLines("/proc/self/status").First(text => text.StartsWith("VmRSS:", StringComparison.Ordinal));
+        return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], System.Globalization.CultureInfo.InvariantCulture) << 10;
     }
 
     private static WeakReference<RegionsHandle> Abandon(TimeProvider time)

@@ -16,9 +16,9 @@ internal sealed class MemoryTierModelTests
     {
         foreach (var eviction in new[] { Eviction.Lru, Eviction.Lfu })
         {
-            yield return new TestCaseData(eviction, 512L << 10, 1, 300_000, 3_000);
-            yield return new TestCaseData(eviction, 1L << 20, 2, 300_000, 8_000);
-            yield return new TestCaseData(eviction, 4L << 20, 4, 300_000, 20_000);
+            yield return new TestCaseData(eviction, 512L << 10, 1, 400_000, 3_000);
+            yield return new TestCaseData(eviction, 1L << 20, 2, 400_000, 8_000);
+            yield return new TestCaseData(eviction, 4L << 20, 4, 400_000, 20_000);
             yield return new TestCaseData(eviction, 70L << 20, 2, 60_000, 30_000);
         }
     }

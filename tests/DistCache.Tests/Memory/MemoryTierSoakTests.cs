@@ -84,7 +84,7 @@ internal sealed class MemoryTierSoakTests
         }
 
         Assert.That(failures, Is.Empty);
-        Assert.That(tier.Memory!.Pool.Memory.Handle.IsClosed);
+        Assert.That(tier.Memory!.Pool.Memory.Handle.IsGivenBack);
     }
 
     private static void Run(Thread[] workers)

@@ -247,6 +247,21 @@ internal sealed class MemoryTierTests
     }
 
     [Test]
+    public void Visit_OfValuesOfAllSizes_ShowsEachOnceAndWhole()
+    {
+        using var tier = new MemoryTier(64 << 20, Eviction.Lru, _time);
+        for (var i = 0; i < 1_200; i++)
+        {
+            tier.Put($"key{i}", (ulong)i + 1, TierFace.Value(i * 37, i));
+        }
+
+        var visitor = new Collector(int.MaxValue);
+        var cursor = default(TierCursor);
+        Assert.That(tier.Visit(SlotSet.All(), ref cursor, visitor));
+        Assert.That(visitor.Keys, Is.EquivalentTo(Enumerable.Range(0, 1_200).Select(i => $"key{i}")));
+    }
+
+    [Test]
     public void Visit_WhileTheTierGrowsAndShrinks_StillShowsWhatStays()
     {
         using var tier = new MemoryTier(64 << 20, Eviction.Lru, _time);

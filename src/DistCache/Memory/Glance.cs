@@ -1,0 +1,68 @@
+using DistCache.Entries;
+
+namespace DistCache.Memory;
+
+/// <summary>
+/// Reads without the shard's lock, and writes to no cache line that another processor's reads write to: looks, copies, and then makes sure
+/// that nothing was changed meanwhile. Tries once. Whatever is out of the ordinary is left to the reader who holds the lock: a change
+/// under way, large, expired or removed entries, a window to renew, a short destination.
+/// </summary>
+/// <remarks>
+/// 1 the reader notes the number of the lock; 2 a writer frees the entry, its page goes to the pool, to another shard, or back to the
+/// system; 3 the reader copies what stands there now. 2 raised the number before it began, so 3 is thrown away. Memory that the system has
+/// back reads as zeros, where it can be read at all.
+/// </remarks>
+internal sealed class Glance(ShardLock shardLock, KeyIndex index, UseNotes notes, PageMemory memory)
+{
+    /// <summary>False if it has to be read under the lock, and nothing counts as seen; else, whether it is time to settle.</summary>
+    public bool TryRead(
+        ulong keyHash, ReadOnlySpan<byte> key, Span<byte> destination, bool renew, TimeProvider time,
+        out LookupOutcome outcome, out EntryInfo info, out int valueLength, out bool isTimeToSettle)
+    {
+        (outcome, info, valueLength, isTimeToSettle) = (LookupOutcome.Miss, default, 0, false);
+        if (!shardLock.TryLook(out var sequence) || !index.TryGlance(keyHash, key, out var handle, out var header, out var chunk))
+        {
+            return false;
+        }
+
+        if (handle == 0)
+        {
+            if (!shardLock.IsUnchanged(sequence))
+            {
+                return false;
+            }
+
+            notes.NoteMiss();
+            return true;
+        }
+
+        if (header.IsTombstone || header.ValueLength > destination.Length || (renew && header.HasWindow))
+        {
+            return false;
+        }
+
+        info = header.InfoIn(chunk);
+        if (header.Expires && info.DueAt <= time.GetUtcNow().ToUnixTimeMilliseconds())
+        {
+            return false;
+        }
+
+        header.ValueIn(chunk).CopyTo(destination);
+        if (!shardLock.IsUnchanged(sequence))
+        {
+            return false;
+        }
+
+        valueLength = header.ValueLength;
+        outcome = LookupOutcome.Hit;
+        if (renew)
+        {
+            // They are written to when this use is settled; till then they have come.
+            memory.Prefetch(header.Newer);
+            memory.Prefetch(header.Older);
+        }
+
+        isTimeToSettle = notes.NoteHit(renew ? handle : 0);
+        return true;
+    }
+}

@@ -1,0 +1,71 @@
+namespace DistCache.Memory;
+
+/// <summary>Removes what is expired in one page. Its shard's lock guards it.</summary>
+internal sealed class PageSweep(EntryStore store, PageMemory memory, int shard)
+{
+    /// <summary>Entries that are removed under one hold of the lock.</summary>
+    private const int Batch = 32;
+
+    /// <summary>Removes some; true if there may be more of them.</summary>
+    public bool Sweep(int page, long now)
+    {
+        ref var info = ref memory.Info(page);
+        if (info.Shard != shard || info.EarliestDue > now)
+        {
+            return false;
+        }
+
+        if (info.State == PageState.LargeHead)
+        {
+            SweepLarge(memory.HandleOf(page, 0), now);
+            return false;
+        }
+
+        return info.State == PageState.Slab && SweepSlab(page, now);
+    }
+
+    private bool SweepSlab(int page, long now)
+    {
+        ref var info = ref memory.Info(page);
+        var earliest = long.MaxValue;
+        var removed = 0;
+        for (var index = 0; index < info.FirstUnused; index++)
+        {
+            var handle = memory.HandleOf(page, index);
+            ref var header = ref memory.Header(handle);
+            if (header.IsFree || !header.Expires)
+            {
+                continue;
+            }
+
+            if (!store.ExpireIfDue(handle, now))
+            {
+                earliest = Math.Min(earliest, store.LookedAtAgain(handle, now));
+                continue;
+            }
+
+            if (info.State != PageState.Slab)
+            {
+                // That was the last one, and the page has gone to the pool.
+                return false;
+            }
+
+            if (++removed == Batch)
+            {
+                return true;
+            }
+        }
+
+        info.EarliestDue = earliest;
+        return false;
+    }
+
+    private void SweepLarge(uint handle, long now)
+    {
+        ref var info = ref memory.Info(memory.PageOf(handle));
+        if (!info.IsLeaving && !store.ExpireIfDue(handle, now))
+        {
+            info.EarliestDue = store.LookedAtAgain(handle, now);
+        }
+    }
+}
