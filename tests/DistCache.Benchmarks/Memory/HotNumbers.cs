@@ -8,7 +8,7 @@ internal static class HotNumbers
     public static void Run(Arguments arguments)
     {
         var entries = arguments.Number("entries", 3_000_000);
-        using var tier = Side.Create("tier", entries * 400L);
+        using var tier = Side.Create("tier", entries * 400L, arguments.Number("shards", 0));
         for (var i = 0; i < entries; i++)
         {
             tier.Set(OverheadNumbers.Key(i), new byte[ThroughputNumbers.ValueBytes]);

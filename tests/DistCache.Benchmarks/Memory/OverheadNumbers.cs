@@ -24,10 +24,10 @@ internal static class OverheadNumbers
         var entries = arguments.Number("entries", 1_000_000);
         var valueBytes = arguments.Number("value", 100);
         var payload = (long)entries * (KeyBytes + valueBytes);
-        // What the runtime itself takes, for compiled code and young garbage, is there before the measurement starts.
+        // All of it once before: what the runtime itself takes, for compiled code and young garbage, is there when the measurement starts.
         using (var warmUp = Side.Create(arguments.Text("side", "tier"), payload * 2))
         {
-            Fill(warmUp, entries / 10, valueBytes);
+            Fill(warmUp, entries, valueBytes);
         }
 
         using var side = Side.Create(arguments.Text("side", "tier"), payload * 2);

@@ -12,7 +12,11 @@ internal abstract class Side : IDisposable
 {
     public abstract string Name { get; }
 
-    public static Side Create(string name, long budget) => name == "tier" ? new TierSide(budget) : new MicrosoftSide();
+    /// <summary>One of the two by name.</summary>
+    /// <param name="name">"tier" for ours.</param>
+    /// <param name="budget">What ours may take.</param>
+    /// <param name="shards">How many shards ours has; 0 for as many as it chooses.</param>
+    public static Side Create(string name, long budget, int shards = 0) => name == "tier" ? new TierSide(budget, shards) : new MicrosoftSide();
 
     public abstract void Set(string key, byte[] value);
 
@@ -28,11 +32,11 @@ internal abstract class Side : IDisposable
 }
 
 /// <summary>The memory tier behind what the public face does on top of it: encoding the key, stamping a version.</summary>
-internal sealed class TierSide(long budget, Eviction eviction = Eviction.Lru) : Side
+internal sealed class TierSide(long budget, int shards) : Side
 {
     private readonly HybridClock _clock = new(TimeProvider.System);
 
-    public MemoryTier Tier { get; } = new(budget, eviction, TimeProvider.System);
+    public MemoryTier Tier { get; } = new(budget, Eviction.Lru, TimeProvider.System, null, new TierTuning(shards));
 
     public override string Name => "DistCache memory tier";
 

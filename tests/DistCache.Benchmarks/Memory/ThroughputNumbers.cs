@@ -14,7 +14,7 @@ internal static class ThroughputNumbers
         var entries = arguments.Number("entries", 3_000_000);
         var rounds = arguments.Number("rounds", 7);
         var operations = arguments.Number("operations", 2_000_000);
-        using var tier = Side.Create("tier", entries * 400L);
+        using var tier = Side.Create("tier", entries * 400L, arguments.Number("shards", 0));
         using var microsoft = Side.Create("microsoft", 0);
         for (var i = 0; i < entries; i++)
         {

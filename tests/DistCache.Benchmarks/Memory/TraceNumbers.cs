@@ -17,7 +17,8 @@ internal static class TraceNumbers
 
     public static void Run(Arguments arguments)
     {
-        var folder = arguments.Text("path", Path.Combine("..", "shared", "traces"));
+        var folder = arguments.Text("path", "");
+        folder = folder.Length > 0 ? folder : FindTraces();
         foreach (var shards in new[] { 1, arguments.Number("shards", 4) })
         {
             var gains = new List<double>();
@@ -33,6 +34,25 @@ internal static class TraceNumbers
 
             Console.WriteLine($"gain: mean {gains.Average():F2}, worst {gains.Min():F2} points");
         }
+    }
+
+    /// <summary>The traces are no part of the product: in shared/traces of this folder, of the program's, or of one above either.</summary>
+    private static string FindTraces()
+    {
+        foreach (var start in new[] { Environment.CurrentDirectory, AppContext.BaseDirectory })
+        {
+            for (var folder = new DirectoryInfo(start); folder is not null; folder = folder.Parent)
+            {
+                var path = Path.Combine(folder.FullName, "shared", "traces");
+                if (Directory.Exists(path))
+                {
+                    return path;
+                }
+            }
+        }
+
+        throw new DirectoryNotFoundException(
+            $"There is no folder shared/traces above {Environment.CurrentDirectory} or {AppContext.BaseDirectory}. Name the one with the .txt.gz files: path=…");
     }
 
     private static List<byte[]> Read(string path)
