@@ -82,7 +82,7 @@ internal static partial class Log
 
 
     [LoggerMessage(400, LogLevel.Warning,
-        "{Count} tombstones were dropped before their time: they took more than a tenth ({Bytes} bytes) of the memory budget. Removed entries may come back from a node that was away. Raise Memory.SizeLimit.")]
+        "{Count} tombstones were dropped before their time: they took more than a tenth ({Bytes} bytes) of the memory budget. What was removed or has expired may come back from a node that was away. Raise Memory.SizeLimit.")]
     public static partial void TombstonesDropped(ILogger logger, long count, long bytes);
 
     // Wire

@@ -23,6 +23,9 @@ internal sealed class MemoryTier : IDisposable
     /// <summary>How often expired entries are looked for.</summary>
     public static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(5);
 
+    /// <summary>While tombstones are dropped all the time, one line in this time says so.</summary>
+    private static readonly TimeSpan DroppedLogInterval = TimeSpan.FromMinutes(10);
+
     private const int CursorPositionBits = 32;
     private const int CursorBaseBits = 8;
     private const int ClearBatch = 64;
@@ -40,6 +43,8 @@ internal sealed class MemoryTier : IDisposable
     private Sweeper? _sweeper;
     private long _earlyMisses;
     private MemoryStatistics _told;
+    private long _droppedUntold;
+    private long? _droppedToldAt;
     private volatile bool _isDisposed;
 
     /// <param name="sizeLimit">The budget in bytes, overhead included.</param>
@@ -323,9 +328,11 @@ internal sealed class MemoryTier : IDisposable
         Metrics.EntriesRemoved(now.Expired - told.Expired, "expired");
         var dropped = now.TombstonesDropped - told.TombstonesDropped;
         Metrics.EntriesRemoved(dropped, "tombstone");
-        if (dropped > 0)
+        _droppedUntold += dropped;
+        if (_droppedUntold > 0 && (_droppedToldAt is not { } toldAt || _time.GetElapsedTime(toldAt) >= DroppedLogInterval))
         {
-            Log.TombstonesDropped(_logger, dropped, SizeLimit / TierMemory.TombstoneShare);
+            Log.TombstonesDropped(_logger, _droppedUntold, SizeLimit / TierMemory.TombstoneShare);
+            (_droppedUntold, _droppedToldAt) = (0, _time.GetTimestamp());
         }
     }
 

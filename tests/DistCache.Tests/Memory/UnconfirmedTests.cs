@@ -1,5 +1,6 @@
 using DistCache.Entries;
 using DistCache.Memory;
+using DistCache.Tests.Membership;
 
 namespace DistCache.Tests.Memory;
 
@@ -143,6 +144,25 @@ public sealed class UnconfirmedTests
         Assert.That(_tier.Statistics.TombstoneBytes, Is.LessThanOrEqualTo(_tier.SizeLimit / TierMemory.TombstoneShare));
         Assert.That(_tier.Statistics.TombstonesDropped, Is.Positive);
         Assert.That(_tier.Statistics.Entries - _tier.Statistics.Tombstones, Is.GreaterThan(5_000), "values have the most of it");
+    }
+
+    [Test]
+    public void TombstonesDropped_AllTheTime_AreLoggedOnceInTenMinutes()
+    {
+        var logger = new LineLogger();
+        _tier.Dispose();
+        _tier = new MemoryTier(1 << 20, Eviction.Lru, _time, logger, new TierTuning(1), Lifetime);
+        for (var second = 0; second < 15 * 60; second += 5)
+        {
+            for (var i = 0; i < 300; i++)
+            {
+                _tier.Put($"key{second}/{i}", new EntryInfo(Now(), Expiration.None, 0, EntryFlags.None), [1, 2, 3]);
+            }
+
+            _time.Advance(TimeSpan.FromSeconds(5));
+        }
+
+        Assert.That(logger.Lines, Has.Length.EqualTo(2));
     }
 
     [Test]
