@@ -25,12 +25,6 @@ internal sealed class FaultNode : IAsyncDisposable
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
         builder.Logging.ClearProviders();
-        if (arguments.Text("log", "") is { Length: > 0 })
-        {
-            builder.Logging.AddSimpleConsole(console => console.TimestampFormat = "HH:mm:ss.fff ");
-            builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
-        }
-
         builder.Services.AddDistCache(options =>
         {
             options.Cluster.Name = "fault";

@@ -32,7 +32,7 @@ internal static class FirstAnswerNumbers
                 writes.Add(write);
             }
 
-            Console.WriteLine($"{name,-8}  first read {Describe(reads)} ms (to reach {readBound})   first write {Describe(writes)} ms (to reach {writeBound})");
+            Console.WriteLine($"{name,-8}  first read {Measure.Spread(reads, "F1")} ms (to reach {readBound})   first write {Measure.Spread(writes, "F1")} ms (to reach {writeBound})");
         }
     }
 
@@ -72,6 +72,4 @@ internal static class FirstAnswerNumbers
 
         throw new InvalidOperationException("Nothing succeeded.");
     }
-
-    private static string Describe(List<double> values) => $"{Measure.Spread(values, "F1")}";
 }

@@ -14,8 +14,7 @@ internal sealed partial class Trio : IAsyncDisposable
     private readonly Place _place;
     private readonly Arguments _arguments;
     private readonly Process?[] _others = new Process?[Place.Nodes];
-
-    private string _seen = "";
+    private string _seen = "nothing";
 
     private Trio(Place place, Arguments arguments)
     {
@@ -103,7 +102,7 @@ internal sealed partial class Trio : IAsyncDisposable
 
     private async Task<bool> IsAgreedAsync(int owners)
     {
-        _seen = $"here {string.Join(' ', Node.View.Members)}, {Node.Reading.ImportingSlots} slots to take over";
+        _seen = $"{string.Join(' ', Node.View.Members)}, {Node.Reading.ImportingSlots} slots to take over here";
         if (!Owns(owners) || Node.Reading.ImportingSlots > 0)
         {
             return false;
@@ -113,7 +112,7 @@ internal sealed partial class Trio : IAsyncDisposable
         {
             await other.StandardInput.WriteLineAsync("");
             var told = (await other.StandardOutput.ReadLineAsync())!.Split(' ');
-            _seen = $"here table {Node.View.TableHash}, process {other.Id} says {string.Join(' ', told)}";
+            _seen = $"table {Node.View.TableHash} here, {string.Join(' ', told)} in process {other.Id}";
             if (ulong.Parse(told[0], CultureInfo.InvariantCulture) != Node.View.TableHash || told[1] != "0")
             {
                 return false;
