@@ -58,7 +58,14 @@ internal sealed class CutLinkTests : ClusterTest
 
         await AssertHoldsAsync(cluster, entries);
         TestContext.Out.WriteLine(load.Describe());
-        Assert.That(await load.CheckAsync(), Is.Empty, load.Describe());
+
+        // The members agree over the control lane; a writer whose data lane is dialled a moment later still passes an owner over, and owes it.
+        await cluster.WaitUntilAsync("every owner has got what it is owed", async () =>
+        {
+            var wrong = await load.CheckAsync();
+            wrong.ForEach(TestContext.Out.WriteLine);
+            return wrong.Count == 0;
+        }, ReunionBound);
         Assert.That(load.Acknowledged, Is.GreaterThan(1_000), string.Join('\n', load.Failures));
     }
 

@@ -144,7 +144,8 @@ internal sealed class BadInputTests
             await lane.ReadStatusAsync();
         }
 
-        Assert.That(GoOnAsync, Throws.InstanceOf<IOException>().Or.InstanceOf<HttpRequestException>());
+        // Whether the client has noticed the end before the write, and disposed of the stream, is a race of its own.
+        Assert.That(GoOnAsync, Throws.InstanceOf<IOException>().Or.InstanceOf<HttpRequestException>().Or.InstanceOf<ObjectDisposedException>());
 
         Assert.That(() => _metrics["distcache.wire.connections.refused/unproved"], Is.EqualTo(1).After(5_000, 10));
     }
