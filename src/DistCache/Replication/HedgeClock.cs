@@ -29,11 +29,14 @@ internal sealed class HedgeClock(TimeProvider time, TimeSpan delay)
 
     private void Push(RemoteRead read)
     {
+        RemoteRead? head;
         do
         {
-            read.NextWatched = Volatile.Read(ref _watched);
+            // In a local: as soon as the read stands in the list the timer may take it out and clear its link.
+            head = Volatile.Read(ref _watched);
+            read.NextWatched = head;
         }
-        while (Interlocked.CompareExchange(ref _watched, read, read.NextWatched) != read.NextWatched);
+        while (Interlocked.CompareExchange(ref _watched, read, head) != head);
     }
 
     private void StartTicking(TimeSpan dueIn)

@@ -84,11 +84,7 @@ internal sealed class Completions : IThreadPoolWorkItem
 
         if (writer.TryDefer())
         {
-            do
-            {
-                writer.NextDeferred = Volatile.Read(ref _deferred);
-            }
-            while (Interlocked.CompareExchange(ref _deferred, writer, writer.NextDeferred) != writer.NextDeferred);
+            Push(writer);
         }
 
         // The helper may have begun in between, and not seen this one.
@@ -96,6 +92,18 @@ internal sealed class Completions : IThreadPoolWorkItem
         {
             WakeDeferred();
         }
+    }
+
+    private void Push(BatchWriter writer)
+    {
+        BatchWriter? head;
+        do
+        {
+            // In a local: as soon as the writer stands in the list another thread may take it out and clear its link.
+            head = Volatile.Read(ref _deferred);
+            writer.NextDeferred = head;
+        }
+        while (Interlocked.CompareExchange(ref _deferred, writer, head) != head);
     }
 
     private void WakeDeferred()

@@ -78,12 +78,63 @@ internal sealed class CompletionsTests
         Assert.That(length, Is.Positive);
     }
 
+    /// <summary>Several writers in the list of those put off, pushed and taken out by several threads: none may be forgotten there.</summary>
+    [Test]
+    public void Wake_OfManyWritersByManyThreads_SendsEverything()
+    {
+        const int Threads = 4;
+        const int Batches = 400_000;
+        var streams = Enumerable.Range(0, 5).Select(_ => new CountingStream()).ToArray();
+        var writers = streams.Select(StartWriter).ToArray();
+        var appended = new long[writers.Length];
+        writers[0].Append(MessageKind.AskOnBulk, 1);
+        writers[0].Wake();
+        var messageBytes = streams[0].Written;
+        appended[0] = 1;
+
+        Parallel.For(0, Threads, new ParallelOptions { MaxDegreeOfParallelism = Threads }, thread =>
+        {
+            var random = new Random(thread);
+            for (var batch = 0; batch < Batches; batch++)
+            {
+                Completions.BeginHandling();
+                for (var i = random.Next(1, 4); i > 0; i--)
+                {
+                    var index = random.Next(writers.Length);
+                    Interlocked.Increment(ref appended[index]);
+                    writers[index].Append(MessageKind.AskOnBulk, 1);
+                    _completions.Wake(writers[index]);
+                }
+
+                _completions.EndHandling();
+            }
+        });
+
+        Assert.That(streams.Select(stream => stream.Written), Is.EqualTo(appended.Select(count => count * messageBytes)));
+    }
+
     private static (BatchWriter Writer, MemoryStream Written) StartWriter()
     {
-        var writer = new BatchWriter(Lane.Data, new HybridClock(new ManualTime()));
         var stream = new MemoryStream();
+        return (StartWriter(stream), stream);
+    }
+
+    private static BatchWriter StartWriter(Stream stream)
+    {
+        var writer = new BatchWriter(Lane.Data, new HybridClock(new ManualTime()));
         _ = writer.RunAsync(stream, flush: true, default);
-        return (writer, stream);
+        return writer;
+    }
+
+    private sealed class CountingStream : MemoryStream
+    {
+        public long Written { get; private set; }
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            Written += buffer.Length;
+            return default;
+        }
     }
 
     private sealed class Caller(Action goOn) : PeerCall
