@@ -155,13 +155,7 @@ internal sealed class BucketChains(PagePool pool, int shard)
     private bool TryGlance(in PageList pages, int index, out ReadOnlySpan<Bucket> bucket)
     {
         bucket = default;
-        if (!pages.TryGet(index >> _pageShift, out var page))
-        {
-            return false;
-        }
-
-        bucket = new(ref _memory.Bucket(page, index & (BucketsPerPage - 1)));
-        return true;
+        return pages.TryGet(index >> _pageShift, out var page) && _memory.TryBucket(page, index & (BucketsPerPage - 1), out bucket);
     }
 
     private void CutEmptyOverflow(ref Bucket bucket)

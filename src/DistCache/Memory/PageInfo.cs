@@ -51,7 +51,7 @@ internal struct PageInfo
     /// <summary>Slab: chunks that hold an entry.</summary>
     public ushort Live;
 
-    public PageState State;
+    private byte _state;
 
     public byte SizeClass;
 
@@ -59,4 +59,14 @@ internal struct PageInfo
 
     /// <summary>Large head: the entry is gone, and its pages go with the last reader. Slab: being emptied, takes no entry.</summary>
     public bool IsLeaving;
+
+    /// <summary>
+    /// A shard that had the page once may look while another takes it from the pool: this is written last and read first, so that who finds a
+    /// page in use finds whose it is.
+    /// </summary>
+    public PageState State
+    {
+        readonly get => (PageState)Volatile.Read(in _state);
+        set => Volatile.Write(ref _state, (byte)value);
+    }
 }

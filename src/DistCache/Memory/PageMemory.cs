@@ -88,6 +88,14 @@ internal sealed unsafe class PageMemory
 
     public ref Bucket Bucket(int page, int index) => ref Unsafe.AsRef<Bucket>((Bucket*)PageAddress(page) + index);
 
+    /// <summary>The same without the lock; false where the region is not there for this thread yet.</summary>
+    public bool TryBucket(int page, int index, out ReadOnlySpan<Bucket> bucket)
+    {
+        var start = _regions[page >> _regionShift];
+        bucket = start == 0 ? default : new((Bucket*)(start + ((nint)(page & _regionMask) << _pageShift)) + index, 1);
+        return start != 0;
+    }
+
     /// <summary>Has the processor fetch a header. Needs no lock: a stale handle names a wrong one, which does no harm.</summary>
     public void Prefetch(uint handle)
     {

@@ -130,13 +130,9 @@ internal sealed class PagePool : IDisposable
             return false;
         }
 
-        Memory.Info(page) = new PageInfo
-        {
-            CommittedBytes = Memory.Info(page).CommittedBytes,
-            EarliestDue = long.MaxValue,
-            State = use,
-            Shard = (byte)shard,
-        };
+        ref var info = ref Memory.Info(page);
+        info = new PageInfo { CommittedBytes = info.CommittedBytes, EarliestDue = long.MaxValue, Shard = (byte)shard };
+        info.State = use;
         if (kind == _small)
         {
             PrepareHugeBlockLocked();

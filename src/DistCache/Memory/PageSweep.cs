@@ -10,18 +10,21 @@ internal sealed class PageSweep(EntryStore store, PageMemory memory, int shard)
     public bool Sweep(int page, long now)
     {
         ref var info = ref memory.Info(page);
+
+        // The state before the owner: it may be another shard's page by now.
+        var state = info.State;
         if (info.Shard != shard || info.EarliestDue > now)
         {
             return false;
         }
 
-        if (info.State == PageState.LargeHead)
+        if (state == PageState.LargeHead)
         {
             SweepLarge(memory.HandleOf(page, 0), now);
             return false;
         }
 
-        return info.State == PageState.Slab && SweepSlab(page, now);
+        return state == PageState.Slab && SweepSlab(page, now);
     }
 
     private bool SweepSlab(int page, long now)
@@ -38,15 +41,16 @@ internal sealed class PageSweep(EntryStore store, PageMemory memory, int shard)
                 continue;
             }
 
+            var isLast = info.Live == 1;
             if (!store.ExpireIfDue(handle, now))
             {
                 earliest = Math.Min(earliest, store.LookedAtAgain(handle, now));
                 continue;
             }
 
-            if (info.State != PageState.Slab)
+            if (isLast)
             {
-                // That was the last one, and the page has gone to the pool.
+                // The page has gone to the pool, and may be another shard's already.
                 return false;
             }
 

@@ -192,8 +192,16 @@ internal sealed class RemoteRead(ReadPath path) : PeerCall, IValueTaskSource<Rea
 
     private async Task EndLateAsync(PeerReply reply)
     {
-        await path.ConcludeAsync(this, reply, _patience).ConfigureAwait(false);
-        _late!.SetResult(reply);
+        try
+        {
+            await path.ConcludeAsync(this, reply, _patience).ConfigureAwait(false);
+            _late!.SetResult(reply);
+        }
+        catch (Exception exception)
+        {
+            // The caller gave up meanwhile, and waits for this to hear of it.
+            _late!.SetException(exception);
+        }
     }
 
     private bool TryMove(int state, int phase) =>

@@ -12,13 +12,13 @@ namespace DistCache.Replication;
 internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls calls, HybridClock clock, TimeProvider time, ReplicationOptions options)
 {
     /// <summary>One batch; small beside what the bulk lane carries in the time a small read takes on its own lane.</summary>
-    private const int BatchBytes = 256 << 10;
+    private const int BatchBytes = 32 << 10;
 
     /// <summary>
-    /// After each batch both sides rest for as long as it took: so a transfer takes half of what is there at the most, and less from a node
-    /// that is busy.
+    /// After each batch both sides rest for so many times as long as it took: a transfer takes an eighth of what is there at the most, and less
+    /// from a node that is busy. With one it is over four times as soon, and the p99 of gets meanwhile is six times as high (docs/benchmarks.md).
     /// </summary>
-    private const int RestPerWork = 1;
+    private const int RestPerWork = 7;
 
     /// <summary>A batch takes longer than a single entry may.</summary>
     private const int PatienceFactor = 5;

@@ -292,6 +292,11 @@ internal sealed class LaneConnection : IDisposable
             call.EndWith(new PeerFault(FaultKind.Refused, $"{_address}: {refusal.Message}"));
             throw;
         }
+        catch (Exception exception)
+        {
+            call.EndWith(new PeerFault(FaultKind.Failed, $"The reply of {_address} could not be read: {exception.GetType().Name}."));
+            throw;
+        }
         finally
         {
             LetGo(call);
