@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 
 namespace DistCache.Membership;
 
-/// <summary>Remembers what became of each seed, so that the log tells of it once per change and not at every dial.</summary>
+/// <summary>Remembers what became of each seed, so that the log tells once that it fails, whatever the reasons, and once that it answers again.</summary>
 internal sealed class SeedDialer(ISeedSource seeds, ILogger logger)
 {
     /// <summary>
@@ -14,7 +14,7 @@ internal sealed class SeedDialer(ISeedSource seeds, ILogger logger)
     /// </summary>
     private const int RecheckOwnEvery = 3;
 
-    private readonly ConcurrentDictionary<PeerAddress, FaultKind> _faults = new();
+    private readonly ConcurrentDictionary<PeerAddress, bool> _failing = new();
     private readonly ConcurrentDictionary<PeerAddress, bool> _own = new();
     private int _dials;
 
@@ -34,7 +34,7 @@ internal sealed class SeedDialer(ISeedSource seeds, ILogger logger)
     {
         if (reply is not PeerFault fault)
         {
-            if (_faults.TryRemove(address, out _))
+            if (_failing.TryRemove(address, out _))
             {
                 Log.SeedAnswers(logger, address);
             }
@@ -49,9 +49,8 @@ internal sealed class SeedDialer(ISeedSource seeds, ILogger logger)
             return true;
         }
 
-        if (!_faults.TryGetValue(address, out var known) || known != fault.Kind)
+        if (_failing.TryAdd(address, true))
         {
-            _faults[address] = fault.Kind;
             LogFault(address, fault);
         }
 

@@ -3,14 +3,14 @@ using Microsoft.Extensions.Logging;
 
 namespace DistCache.Membership;
 
-/// <summary>Logs that a source fails, or works again: once per change and not at every dial.</summary>
+/// <summary>Logs that a source fails, or works again: once per change, neither at every dial nor at every other reason.</summary>
 internal sealed class SeedSourceState(string source, ILogger logger)
 {
-    private string? _failure;
+    private bool _isFailing;
 
     public void Fails(string reason)
     {
-        if (Interlocked.Exchange(ref _failure, reason) != reason)
+        if (!Interlocked.Exchange(ref _isFailing, true))
         {
             Log.SeedSourceFails(logger, source, reason);
         }
@@ -18,7 +18,7 @@ internal sealed class SeedSourceState(string source, ILogger logger)
 
     public void Works(int count)
     {
-        if (Interlocked.Exchange(ref _failure, null) is not null)
+        if (Interlocked.Exchange(ref _isFailing, false))
         {
             Log.SeedSourceWorks(logger, source, count);
         }

@@ -21,4 +21,23 @@ public sealed class SeedDialerTests
 
         Assert.That(dials, Has.Some.EqualTo(1).And.Some.EqualTo(0));
     }
+
+    [Test]
+    public void Seed_FailsNowThisWayAndNowThat_LoggedOnceUntilItAnswers()
+    {
+        var seed = new PeerAddress("10.0.0.1", 7_600);
+        var log = new LineLogger();
+        var dialer = new SeedDialer(new StaticSeeds([seed]), log);
+        for (var dial = 0; dial < 4; dial++)
+        {
+            dialer.IsNobodyThere(seed, new PeerFault(dial % 2 == 0 ? FaultKind.NotListening : FaultKind.TimedOut, $"Reason {dial}."));
+        }
+
+        Assert.That(log.Lines, Has.Length.EqualTo(1));
+        dialer.IsNobodyThere(seed, new ProbeReply([]));
+        dialer.IsNobodyThere(seed, new ProbeReply([]));
+        Assert.That(log.Lines, Has.Length.EqualTo(2));
+        dialer.IsNobodyThere(seed, PeerFault.TimedOut);
+        Assert.That(log.Lines, Has.Length.EqualTo(3));
+    }
 }

@@ -59,6 +59,23 @@ public sealed class SeedSourceTests
     }
 
     [Test]
+    public async Task Dns_FailsNowThisWayAndNowThat_LoggedOnce()
+    {
+        var dial = 0;
+        var seeds = new DnsSeeds(
+            PeerAddress.Parse("cache.svc:7600"),
+            (_, _) => throw new SocketException((int)(dial++ % 2 == 0 ? SocketError.HostNotFound : SocketError.TryAgain)),
+            _log);
+
+        for (var i = 0; i < 4; i++)
+        {
+            await seeds.ResolveAsync(default);
+        }
+
+        Assert.That(_log.Lines, Has.Length.EqualTo(1));
+    }
+
+    [Test]
     public async Task File_WithCommentsAndBlankLines_GivesTheAddressesAndSeesChanges()
     {
         await File.WriteAllTextAsync(_path, "# the cluster\n10.0.0.1:7600\n\n  [fd00::7]:7601  # west\n");
