@@ -76,6 +76,40 @@ public sealed class SeedSourceTests
     }
 
     [Test]
+    public async Task Dns_NameUnknownForAnHour_DialledForEverLoggedOnceThenJoins()
+    {
+        await using var network = new MemoryNetwork();
+        var isKnown = false;
+        var dials = 0;
+        var source = new DnsSeeds(
+            PeerAddress.Parse("cache.svc:1"),
+            (_, _) =>
+            {
+                dials++;
+                return isKnown ? Task.FromResult<IPAddress[]>([IPAddress.Parse("10.0.0.2")]) : throw new SocketException((int)SocketError.HostNotFound);
+            },
+            _log);
+        var there = network.Add("10.0.0.2:1");
+        var here = network.Add("10.0.0.1:1", source: source);
+        await there.Loop.JoinAsync(CancellationToken.None);
+        var join = here.Loop.JoinAsync(CancellationToken.None);
+
+        network.Time.Advance(TimeSpan.FromHours(1));
+
+        // Every 5 s, give or take half.
+        Assert.That(dials, Is.InRange(480, 1_440));
+        Assert.That(_log.Lines, Has.Length.EqualTo(1));
+        Assert.That(join.IsCompletedSuccessfully, Is.True);
+
+        isKnown = true;
+        network.Time.Advance(TimeSpan.FromSeconds(15));
+
+        Assert.That(here.StateOf(there), Is.EqualTo(MemberState.Alive));
+        Assert.That(there.StateOf(here), Is.EqualTo(MemberState.Alive));
+        Assert.That(_log.Lines, Has.Length.EqualTo(2));
+    }
+
+    [Test]
     public async Task File_WithCommentsAndBlankLines_GivesTheAddressesAndSeesChanges()
     {
         await File.WriteAllTextAsync(_path, "# the cluster\n10.0.0.1:7600\n\n  [fd00::7]:7601  # west\n");
