@@ -11,11 +11,12 @@ public sealed class LossScenarios
     {
         using var cluster = new Cluster(nodes, profile, seed).Form();
         var victim = cluster.Nodes[1];
+        var fault = cluster.Simulation.Elapsed;
         cluster.SetLoss(victim, loss);
 
         cluster.Simulation.Run(TimeSpan.FromMinutes(5));
 
-        AssertCalm(cluster, victim, Minute);
+        AssertCalm(cluster, victim, fault);
         cluster.Network.Heal();
         cluster.Converge(TimeSpan.FromMinutes(6));
     }
@@ -26,6 +27,7 @@ public sealed class LossScenarios
     {
         using var cluster = new Cluster(nodes, profile, seed).Form();
         var victim = cluster.Nodes[1];
+        var fault = cluster.Simulation.Elapsed;
         foreach (var other in cluster.Others(victim))
         {
             cluster.SetLoss(isDeaf ? other : victim, isDeaf ? victim : other, 1);
@@ -33,7 +35,7 @@ public sealed class LossScenarios
 
         cluster.Simulation.Run(TimeSpan.FromMinutes(3));
 
-        AssertCalm(cluster, victim, Minute);
+        AssertCalm(cluster, victim, fault);
         cluster.Network.Heal();
         cluster.Converge((cluster.RedialInterval * 2) + (cluster.SettleWindow * 4));
     }
@@ -44,6 +46,7 @@ public sealed class LossScenarios
     {
         using var cluster = new Cluster(nodes, profile, seed).Form();
         var victim = cluster.Nodes[1];
+        var fault = cluster.Simulation.Elapsed;
         for (var i = 0; i < 9; i++)
         {
             cluster.Isolate(victim);
@@ -52,7 +55,7 @@ public sealed class LossScenarios
             cluster.Simulation.Run(TimeSpan.FromSeconds(20));
         }
 
-        AssertCalm(cluster, victim, Minute);
+        AssertCalm(cluster, victim, fault);
         cluster.Converge(TimeSpan.FromMinutes(1));
     }
 
@@ -68,12 +71,22 @@ public sealed class LossScenarios
         Assert.That(cluster.Nodes.Sum(node => cluster.Ownership.Removals(node, cluster.Nodes)), Is.Zero, () => cluster.Simulation.Describe());
     }
 
-    private static void AssertCalm(Cluster cluster, SimulatedNode victim, TimeSpan since)
+    /// <summary>In the others' tables and in the victim's own.</summary>
+    private static void AssertCalm(Cluster cluster, SimulatedNode victim, TimeSpan fault)
     {
+        var late = fault + Minute;
         var others = cluster.Others(victim).ToArray();
         Assert.That(cluster.Ownership.Removals(victim, others), Is.LessThanOrEqualTo(1), () => $"Removals. {cluster.Simulation.Describe()}");
         Assert.That(cluster.Ownership.Returns(victim, others), Is.LessThanOrEqualTo(1), () => $"Returns. {cluster.Simulation.Describe()}");
-        Assert.That(cluster.Ownership.Removals(victim, others, since), Is.Zero, () => $"Late removals. {cluster.Simulation.Describe()}");
+        Assert.That(cluster.Ownership.Removals(victim, cluster.Nodes, late), Is.Zero, () => $"Late removals. {cluster.Simulation.Describe()}");
+        Assert.That(cluster.Ownership.Returns(victim, cluster.Nodes, late), Is.Zero, () => $"Late returns. {cluster.Simulation.Describe()}");
         Assert.That(cluster.Ownership.ChangesOfOthers(victim, others), Is.Zero, () => $"Changes of others. {cluster.Simulation.Describe()}");
+        foreach (var other in others)
+        {
+            Assert.That(cluster.Ownership.Removals(other, [victim]), Is.LessThanOrEqualTo(1), () => $"Removals by the victim. {cluster.Simulation.Describe()}");
+            Assert.That(cluster.Ownership.Returns(other, [victim]), Is.LessThanOrEqualTo(1), () => $"Returns by the victim. {cluster.Simulation.Describe()}");
+            Assert.That(cluster.Ownership.Removals(other, [victim], late), Is.Zero, () => $"Late removals by the victim. {cluster.Simulation.Describe()}");
+            Assert.That(cluster.Ownership.Returns(other, [victim], late), Is.Zero, () => $"Late returns by the victim. {cluster.Simulation.Describe()}");
+        }
     }
 }
