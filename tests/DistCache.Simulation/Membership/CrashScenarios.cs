@@ -15,17 +15,21 @@ public sealed class CrashScenarios
     }
 
     [Test]
-    public void Crash_OfTwoAtOnceSilently_AgreedOnWithinTheMedian([Values(5, 10)] int nodes, [Values] ClusterProfile profile)
+    public void Crash_OfTwoAtOnceSilently_AgreedOnWithinTheMedian([Values(3, 5, 10)] int nodes, [Values] ClusterProfile profile)
     {
         var times = Enumerable.Range(1, Repetitions).Select(seed => Detect(nodes, profile, seed, crashes: 2)).Order().ToArray();
 
         TestContext.Out.WriteLine($"Agreed after {times[0]:F2} to {times[^1]:F2} s, median {times[Repetitions / 2]:F2} s.");
-        Assert.That(times[Repetitions / 2], Is.LessThanOrEqualTo(profile == ClusterProfile.Lan ? 7 : 3.5));
+
+        // The last of three has to probe both by turns, and nobody to ask.
+        var slack = nodes == 3 ? 1.15 : 1;
+        Assert.That(times[Repetitions / 2], Is.LessThanOrEqualTo((profile == ClusterProfile.Lan ? 7 : 3.5) * slack));
     }
 
     [TestCase(3, 2)]
     [TestCase(10, 3)]
     [TestCase(100, 1)]
+    [TestCase(100, 2)]
     [TestCase(100, 33)]
     public void Crash_OfManySilently_AgreedOnBelowTheMaximumOfTheSuspicion(int nodes, int crashes)
     {
@@ -35,17 +39,25 @@ public sealed class CrashScenarios
         Assert.That(took, Is.LessThanOrEqualTo(nodes == 100 ? 20 : 12));
     }
 
-    [TestCase(3, 1)]
-    [TestCase(3, 2)]
-    [TestCase(5, 1)]
-    [TestCase(5, 2)]
-    [TestCase(10, 1)]
-    [TestCase(10, 3)]
-    [TestCase(100, 1)]
-    [TestCase(100, 33)]
-    public void Crash_AddressesRefuse_AgreedOnWithinTwoSeconds(int nodes, int crashes)
+    [TestCase(3, 1, ClusterProfile.Lan)]
+    [TestCase(3, 1, ClusterProfile.Fast)]
+    [TestCase(3, 2, ClusterProfile.Lan)]
+    [TestCase(3, 2, ClusterProfile.Fast)]
+    [TestCase(5, 1, ClusterProfile.Lan)]
+    [TestCase(5, 1, ClusterProfile.Fast)]
+    [TestCase(5, 2, ClusterProfile.Lan)]
+    [TestCase(5, 2, ClusterProfile.Fast)]
+    [TestCase(10, 1, ClusterProfile.Lan)]
+    [TestCase(10, 1, ClusterProfile.Fast)]
+    [TestCase(10, 3, ClusterProfile.Lan)]
+    [TestCase(10, 3, ClusterProfile.Fast)]
+    [TestCase(100, 1, ClusterProfile.Lan)]
+    [TestCase(100, 1, ClusterProfile.Fast)]
+    [TestCase(100, 33, ClusterProfile.Lan)]
+    [TestCase(100, 33, ClusterProfile.Fast)]
+    public void Crash_AddressesRefuse_AgreedOnWithinTwoSeconds(int nodes, int crashes, ClusterProfile profile)
     {
-        using var cluster = new Cluster(nodes, ClusterProfile.Lan).Form();
+        using var cluster = new Cluster(nodes, profile).Form();
         var victims = cluster.Nodes.Take(crashes).ToArray();
 
         foreach (var victim in victims)
@@ -152,6 +164,7 @@ public sealed class CrashScenarios
     }
 
     [TestCase(3)]
+    [TestCase(5)]
     [TestCase(10)]
     public void Start_NameOfALiveProcess_TheLowerIncarnationServesAloneAndSaysSo(int nodes)
     {
