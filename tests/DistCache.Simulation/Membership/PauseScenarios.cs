@@ -1,3 +1,5 @@
+using DistCache.Simulation.Checkers;
+
 namespace DistCache.Simulation.Membership;
 
 /// <summary>A node that stands still, and goes on as if nothing had been.</summary>
@@ -8,7 +10,12 @@ public sealed class PauseScenarios
         [Values(3, 5, 10, 100)] int nodes, [Values] ClusterProfile profile, [Values(1, 2, 3)] int seed)
     {
         using var cluster = new Cluster(nodes, profile, seed).Form();
+        var states = new StatesSeen();
+        cluster.Simulation.Checkers.Add(states);
         var (victim, refutation) = Pause(cluster, cluster.SuspicionMinimum * 0.95);
+
+        Assert.That(states.Of(victim), Does.Contain(MemberState.Suspect), () => cluster.Simulation.Describe());
+        Assert.That(Cluster.ViewOf(victim).Self.Record.Refutation, Is.GreaterThan(refutation));
 
         Assert.That(cluster.Ownership.Removals(victim, cluster.Nodes), Is.Zero, () => cluster.Simulation.Describe());
         AssertMemoryIntact(cluster, victim, refutation);
