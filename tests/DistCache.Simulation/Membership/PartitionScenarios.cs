@@ -14,8 +14,16 @@ public sealed class PartitionScenarios
 
     [Test]
     public void Partition_Healed_OneViewWithinTwoRedials(
-        [Values(3, 5, 10)] int nodes, [Values] Shape shape, [Values(5, 30, 120, 600)] int seconds, [Values] ClusterProfile profile) =>
-        Split(nodes, shape, seconds, profile);
+        [Values(3, 5, 10)] int nodes,
+        [Values(Shape.One, Shape.Minority, Shape.Half, Shape.Bridge)] Shape shape,
+        [Values(5, 30, 120, 600)] int seconds,
+        [Values] ClusterProfile profile) => Split(nodes, shape, seconds, profile);
+
+    /// <summary>Three in a ring are whole: each has both others for neighbours.</summary>
+    [Test]
+    public void Partition_IntoARingHealed_OneViewWithinTwoRedials(
+        [Values(5, 10)] int nodes, [Values(5, 30, 120, 600)] int seconds, [Values] ClusterProfile profile) =>
+        Split(nodes, Shape.Ring, seconds, profile);
 
     [TestCase(Shape.One)]
     [TestCase(Shape.Minority)]
@@ -48,6 +56,7 @@ public sealed class PartitionScenarios
     {
         using var cluster = new Cluster(nodes, profile).Form();
         Cut(cluster, shape);
+        Assert.That(CutLinks(cluster), Is.Not.Empty);
         cluster.Simulation.Run(TimeSpan.FromSeconds(seconds));
 
         cluster.Network.Heal();
@@ -84,6 +93,12 @@ public sealed class PartitionScenarios
                 break;
         }
     }
+
+    private static IEnumerable<string> CutLinks(Cluster cluster) =>
+        from left in cluster.Nodes
+        from right in cluster.Nodes
+        where left != right && cluster.Network[left.Address, right.Address].Loss >= 1
+        select $"{left.Name} to {right.Name}";
 
     private static void CutUnless(Cluster cluster, Func<int, int, bool> isKept)
     {
