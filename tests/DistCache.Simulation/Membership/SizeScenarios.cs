@@ -16,8 +16,8 @@ public sealed class SizeScenarios
         TestContext.Out.WriteLine($"10 nodes: {small.Messages:F1} messages/s, {small.Bytes:F0} bytes/s a node; 100 nodes: {large.Messages:F1}, {large.Bytes:F0}.");
         Assert.That(large.Messages, Is.LessThanOrEqualTo(small.Messages * 1.2));
 
-        // An exchange every 15 s names every member: the one part that grows with the cluster.
-        Assert.That(large.Bytes, Is.LessThanOrEqualTo(small.Bytes + (100 * 80 * 2 * 2 / 15)));
+        // The full exchange names every member: the one part that grows with the cluster, as it was measured and a third more.
+        Assert.That(large.Bytes, Is.LessThanOrEqualTo(small.Bytes + 500));
     }
 
     [Test]
