@@ -74,6 +74,7 @@ public sealed class StartScenarios
     }
 
     [TestCase(3)]
+    [TestCase(5)]
     [TestCase(10)]
     public void Start_NodeWithoutSeedsOfItsOwn_FoundByThoseWhoListIt(int nodes)
     {
@@ -83,6 +84,7 @@ public sealed class StartScenarios
     }
 
     [TestCase(3)]
+    [TestCase(5)]
     [TestCase(10)]
     public void Start_TwoClustersApart_MergeWhenTheyCan(int nodes)
     {
