@@ -16,9 +16,13 @@ internal sealed class NameGuard(Beliefs beliefs, SwimTiming timing, SwimEffects 
     /// <summary>Somebody probed this address for <paramref name="target"/>: if that is a higher life of this name, it is a past one.</summary>
     public void Addressed(NodeIdentity target, Moment now)
     {
-        if (target.Name == beliefs.Self.Name
-            && target.Incarnation > beliefs.Self.Record.Identity.Incarnation
-            && target.Incarnation <= now.Clock + SwimTiming.MaximumIncarnationLead)
+        if (target.Incarnation > now.Clock + SwimTiming.MaximumIncarnationLead)
+        {
+            effects.Disbeliefs.Add(Disbelief.IncarnationTooFarAhead);
+            return;
+        }
+
+        if (target.Name == beliefs.Self.Name && target.Incarnation > beliefs.Self.Record.Identity.Incarnation)
         {
             beliefs.Outlive(target.Incarnation, now.Elapsed);
         }

@@ -1,4 +1,6 @@
+using DistCache.Membership;
 using DistCache.Peers;
+using DistCache.Tests.Wire;
 
 namespace DistCache.Tests.Membership;
 
@@ -206,6 +208,36 @@ public sealed class GossipLoopTests
         var reply = await nodes[2].Loop.HandleAsync(nodes[0].Loop.Self, new GossipRequest([]), CancellationToken.None);
 
         Assert.That(reply, Is.InstanceOf<PeerFault>());
+    }
+
+    [Test]
+    public async Task Handle_RecordsThatAreNotBelieved_CountsEachByItsReason()
+    {
+        using var metrics = new CountedMetrics();
+        var nodes = Start("a:1", "b:1");
+        _network.Time.Advance(TimeSpan.FromSeconds(5));
+        var from = nodes[1].Loop.Self;
+        var self = nodes[0].Loop.Self;
+        var record = nodes[1].Loop.View.Self.Record;
+        var ahead = _network.Time.GetUtcNow().ToUnixTimeMilliseconds() + SwimTiming.MaximumIncarnationLead + 1;
+        var tooFarAhead = record with { Identity = new NodeIdentity(NodeName.Parse("c:1"), ahead) };
+
+        var refused = await nodes[0].Loop.HandleAsync(from, new GossipRequest([.. Enumerable.Repeat(record, 65)]), CancellationToken.None);
+        Assert.That(refused, Is.InstanceOf<PeerFault>());
+        Assert.That(Counts(), Is.EqualTo((1, 0)), "65 rumours");
+
+        await nodes[0].Loop.HandleAsync(from, new GossipRequest([tooFarAhead]), CancellationToken.None);
+        Assert.That(Counts(), Is.EqualTo((1, 1)), "a record");
+
+        await nodes[0].Loop.HandleAsync(from, new ProbeRequest(self with { Incarnation = ahead }, []), CancellationToken.None);
+        Assert.That(Counts(), Is.EqualTo((1, 2)), "the target of a probe");
+
+        Assert.That(nodes[0].Loop.Self, Is.EqualTo(self));
+        Assert.That(nodes[0].Loop.View.Members, Has.Length.EqualTo(2));
+
+        (long TooMany, long TooFarAhead) Counts() => (
+            metrics[$"distcache.membership.refused/{Disbelief.TooManyRecords}"],
+            metrics[$"distcache.membership.refused/{Disbelief.IncarnationTooFarAhead}"]);
     }
 
     [Test]

@@ -228,6 +228,10 @@ public sealed class SwimTests
         _swim.Probed(Teller, new ProbeRequest(wrong.Identity, []), At(1));
 
         Assert.That(_swim.Self.Identity.Incarnation, Is.EqualTo(Start));
+        Assert.That(
+            _swim.TakeEffects().Disbeliefs,
+            Is.EqualTo(new[] { Disbelief.IncarnationTooFarAhead, Disbelief.IncarnationTooFarAhead }),
+            "the record, and the target of the probe");
     }
 
     private static Swim New(string name, long incarnation)

@@ -40,6 +40,8 @@ internal sealed class BadInputTests
         var tooFarAhead = (ulong)DateTimeOffset.UtcNow.AddHours(25).ToUnixTimeMilliseconds() << 16;
         yield return Case("another cluster", RawLane.Frame(RawLane.Hello("other")), GrpcStatus.FailedPrecondition, "cluster", "\"other\".*\"test\"");
         yield return Case("another protocol", RawLane.Frame(otherProtocol), GrpcStatus.FailedPrecondition, "protocol", "99.*1");
+        yield return Case("an older protocol with fewer fields", OlderHello(), GrpcStatus.FailedPrecondition, "protocol", "version 0.*1");
+        yield return Case("a node name of 256 bytes", HelloOf(NodeName.MaximumBytes + 1), GrpcStatus.InvalidArgument, "malformed", "256 bytes.*255");
         yield return Case("a clock far ahead", RawLane.Frame(RawLane.Hello(clock: tooFarAhead)), GrpcStatus.FailedPrecondition, "clock", "24 hours");
         yield return Case("a secret", RawLane.Frame(RawLane.Hello(hasSecret: true)), GrpcStatus.Unauthenticated, "secret", "SharedSecret");
         yield return Case("not MessagePack", RawLane.Frame(0xC1, 0xFF, 0x00), GrpcStatus.InvalidArgument, "malformed", "0xC1");
@@ -72,6 +74,74 @@ internal sealed class BadInputTests
         lane.EndRequest();
 
         Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.InvalidArgument));
+    }
+
+    [Test]
+    public async Task Hello_CutShortAtEveryByte_IsRefusedAndCountedEachTime()
+    {
+        // Here no byte at all is too few as well: a lane has to begin with a Hello.
+        var hello = RawLane.Frame(RawLane.Hello());
+        for (var length = 0; length < hello.Length; length++)
+        {
+            using var lane = new RawLane(_node.Address, hello[..length]);
+            lane.EndRequest();
+
+            Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.InvalidArgument), $"{length} bytes");
+            Assert.That(_metrics["distcache.wire.lanes.refused/malformed"], Is.EqualTo(length + 1), $"{length} bytes");
+        }
+    }
+
+    [Test]
+    public async Task Gossip_CutShortAtEveryByte_IsRefusedAndCountedEachTime()
+    {
+        var gossip = RawLane.Frame(1, new GossipRequest([SampleMessages.Member]));
+        for (var length = 0; length < gossip.Length; length++)
+        {
+            using var lane = await GreetAsync(Lane.Control);
+            await lane.WriteAsync(gossip[..length]);
+            lane.EndRequest();
+
+            // After the greeting no byte at all is a plain end: only the cuts after it are counted.
+            Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(length == 0 ? GrpcStatus.Ok : GrpcStatus.InvalidArgument), $"{length} bytes");
+            Assert.That(_metrics["distcache.wire.lanes.refused/malformed"], Is.EqualTo(length), $"{length} bytes");
+        }
+    }
+
+    [Test]
+    public async Task Gossip_ThatAnnouncesAMillionMembersInTwentyBytes_EndsTheLane()
+    {
+        using var lane = await GreetAsync(Lane.Control);
+        byte[] body = [0x94, (byte)MessageKind.Gossip, 1, 1, 0xDD, 0x00, 0x0F, 0x42, 0x40, .. new byte[11]];
+        await lane.WriteAsync(RawLane.Frame(body));
+
+        var end = await lane.ReadStatusAsync();
+
+        Assert.That(end.Status, Is.EqualTo(GrpcStatus.InvalidArgument), end.Message);
+        Assert.That(end.Message, Does.Contain("ends before what it announces"));
+        Assert.That(_metrics["distcache.wire.lanes.refused/malformed"], Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Gossip_OfANameLongerThanAllowed_EndsTheLane()
+    {
+        using var lane = await GreetAsync(Lane.Control);
+        await lane.WriteAsync(GossipOf(NodeName.MaximumBytes));
+        Assert.That(await lane.ReadAsync(), Is.Not.Null, "the longest name is answered");
+
+        await lane.WriteAsync(GossipOf(NodeName.MaximumBytes + 1));
+        var end = await lane.ReadStatusAsync();
+
+        Assert.That(end.Status, Is.EqualTo(GrpcStatus.InvalidArgument), end.Message);
+        Assert.That(end.Message, Does.Match("256 bytes.*255"));
+        Assert.That(_metrics["distcache.wire.lanes.refused/malformed"], Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Hello_OfTheLongestName_IsAnswered()
+    {
+        using var lane = new RawLane(_node.Address, HelloOf(NodeName.MaximumBytes));
+
+        Assert.That(await lane.ReadAsync(), Is.Not.Null);
     }
 
     [Test]
@@ -177,6 +247,7 @@ internal sealed class BadInputTests
         Assert.That(_metrics["distcache.wire.lanes.refused/malformed"], Is.EqualTo(1));
     }
 
+    [TestCase(Lane.Control, WireLimits.InlineMessageBytes)]
     [TestCase(Lane.Data, WireLimits.InlineMessageBytes)]
     [TestCase(Lane.Bulk, LaneLimits.ChunkBytes + WireLimits.ChunkOverheadBytes)]
     public async Task Message_LongerThanItsLaneAllows_EndsTheLane(Lane kind, int limit)
@@ -186,6 +257,7 @@ internal sealed class BadInputTests
         await lane.WriteAsync(0, (byte)(length >> 24), (byte)(length >> 16), (byte)(length >> 8), (byte)length);
 
         Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.ResourceExhausted));
+        Assert.That(_metrics["distcache.wire.lanes.refused/limit"], Is.EqualTo(1));
     }
 
     [Test]
@@ -299,6 +371,49 @@ internal sealed class BadInputTests
             // A reset is a close too.
         }
     }
+
+    /// <summary>[protocol, cluster], and nothing of what was added since.</summary>
+    private static byte[] OlderHello() => RawLane.Frame(buffer =>
+    {
+        var writer = new MessagePackWriter(buffer);
+        new MessageHead(MessageKind.Hello, 0, 1, 2).Write(writer);
+        writer.Write(0UL);
+        writer.WriteString("test");
+    });
+
+    /// <summary>A <see cref="NodeName"/> that is too long cannot be built: these are the fields one by one.</summary>
+    private static byte[] HelloOf(int nameBytes) => RawLane.Frame(buffer =>
+    {
+        var hello = RawLane.Hello();
+        var writer = new MessagePackWriter(buffer);
+        new MessageHead(MessageKind.Hello, 0, hello.Clock, 7).Write(writer);
+        writer.Write((ulong)hello.Protocol);
+        writer.WriteString(hello.Cluster);
+        writer.WriteString(new string('n', nameBytes));
+        writer.Write(hello.Identity.Incarnation);
+        writer.WriteBinary(hello.Nonce.Span);
+        writer.Write((ulong)hello.Lane);
+        writer.Write(hello.HasSecret);
+    });
+
+    private static byte[] GossipOf(int nameBytes) => RawLane.Frame(buffer =>
+    {
+        var member = SampleMessages.Member;
+        var writer = new MessagePackWriter(buffer);
+        new MessageHead(MessageKind.Gossip, 1, 1, 1).Write(writer);
+        writer.WriteArrayHeader(1);
+        writer.WriteArrayHeader(8);
+        writer.WriteArrayHeader(2);
+        writer.WriteString(new string('n', nameBytes));
+        writer.Write(member.Identity.Incarnation);
+        writer.Write((ulong)member.Refutation);
+        writer.Write((ulong)member.State);
+        ElementCodec.Write(writer, member.Address);
+        writer.WriteString(member.Zone);
+        writer.Write((long)member.ReplicaCount);
+        writer.WriteString(member.Accuser.ToString());
+        writer.Write((long)member.UnsettledMilliseconds);
+    });
 
     private static byte[] Chunk(uint id, int whole, int offset, int length) => RawLane.Frame(buffer =>
     {
