@@ -1,3 +1,5 @@
+using System.Text.RegularExpressions;
+
 namespace DistCache.ClusterTests;
 
 [Platform(Unix)]
@@ -15,12 +17,20 @@ internal sealed class StopTests : ClusterTest
         load.Start();
         await cluster.WaitUntilAsync("there is load", () => Task.FromResult(load.Reads > QuietReads), Cluster.AgreeTimeout);
         var quiet = load.TakeReadPercentile99();
+        var stops = new List<(string Identity, NodeProcess Witness)>();
         for (var index = 0; index < cluster.Count; index++)
         {
             // As a load balancer would: no new requests for the one that is about to stop.
             load.Leave(index);
+            var identity = $"{Cluster.NameOf(index)}#{(await cluster[index].ViewAsync()).Find(Cluster.NameOf(index))!.Incarnation}";
+            NodeProcess[] witnesses = [.. cluster.Running.Where(other => other != index).Select(other => cluster[other])];
+            stops.AddRange(witnesses.Select(witness => (identity, witness)));
             Assert.That(await cluster[index].StopAsync(), Is.Zero, "a graceful stop is a success");
             await cluster.WaitUntilAgreedAsync();
+            await cluster.WaitUntilAsync(
+                $"the others have logged that {identity} is leaving",
+                () => Task.FromResult(witnesses.All(witness => ChangesOf(identity, witness).Contains("Leaving"))),
+                Cluster.AgreeTimeout);
             await cluster.StartAsync(index);
             await cluster.WaitUntilAgreedAsync();
             load.Use(index);
@@ -36,6 +46,14 @@ internal sealed class StopTests : ClusterTest
             Assert.That(load.Acknowledged, Is.GreaterThan(Keys), "there was load");
             Assert.That(lost, Is.Empty);
             Assert.That(load.FailedReads, Is.Zero, string.Join('\n', load.Failures));
+            foreach (var (identity, witness) in stops)
+            {
+                Assert.That(ChangesOf(identity, witness), Has.None.EqualTo("Suspect").And.None.EqualTo("Dead"), $"{identity} was taken for crashed");
+            }
         });
     }
+
+    /// <summary>The states that this process saw that life of a member take, in order.</summary>
+    private static string[] ChangesOf(string identity, NodeProcess witness) =>
+        [.. Regex.Matches(witness.Errors, $@"Member {Regex.Escape(identity)}: \w+ \S+ (\w+),").Select(match => match.Groups[1].Value)];
 }

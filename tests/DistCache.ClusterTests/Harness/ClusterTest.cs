@@ -48,6 +48,22 @@ internal abstract class ClusterTest
         return entries;
     }
 
+    /// <summary>
+    /// How often nodes 0 and 1 have logged a table of two, which may happen while three of them start. What is logged comes by another
+    /// way than replies do: these have all come once the table of three, which follows them, is there.
+    /// </summary>
+    protected static async Task<int[]> CountTablesOfTwoAsync(Cluster cluster)
+    {
+        NodeProcess[] watched = [cluster[0], cluster[1]];
+        await cluster.WaitUntilAsync(
+            "the table of three nodes is logged",
+            () => Task.FromResult(watched.All(node => TablesOf(3, node) > 0)),
+            Cluster.AgreeTimeout);
+        return [.. watched.Select(node => TablesOf(2, node))];
+
+        static int TablesOf(int count, NodeProcess node) => node.Errors.Split($"The table changed: {count} nodes").Length - 1;
+    }
+
     /// <summary>Every running node shows every entry.</summary>
     protected static async Task AssertHoldsAsync(Cluster cluster, Dictionary<string, string> entries)
     {
