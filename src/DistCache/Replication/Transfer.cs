@@ -20,6 +20,9 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
     /// </summary>
     private const int RestPerWork = 7;
 
+    /// <summary>A holder that stood still in the middle of a batch is no reason to rest for many times as long.</summary>
+    private static readonly TimeSpan LongestRest = TimeSpan.FromMilliseconds(100);
+
     /// <summary>A batch takes longer than a single entry may.</summary>
     private const int PatienceFactor = 5;
 
@@ -62,7 +65,8 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
             }
 
             cursor = batch.Cursor;
-            await Task.Delay(time.GetElapsedTime(askedAt) * RestPerWork, time, CancellationToken.None).ConfigureAwait(false);
+            var rest = time.GetElapsedTime(askedAt) * RestPerWork;
+            await Task.Delay(rest < LongestRest ? rest : LongestRest, time, CancellationToken.None).ConfigureAwait(false);
         }
 
         return false;
