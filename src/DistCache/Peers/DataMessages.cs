@@ -1,4 +1,3 @@
-using System.Buffers;
 using DistCache.Entries;
 
 namespace DistCache.Peers;
@@ -64,9 +63,6 @@ internal sealed record ReadReply(
     /// <summary>The pooled array behind <see cref="Value"/>, if it is one.</summary>
     public byte[]? Rented { get; init; }
 
-    /// <summary>What lends the memory of <see cref="Value"/> instead, if something does.</summary>
-    public IDisposable? Loan { get; init; }
-
     /// <summary>Where an importing owner has not read to the end yet; empty for any other.</summary>
     public IReadOnlyList<PeerAddress> Holders { get; init; } = [];
 
@@ -84,10 +80,10 @@ internal sealed record ReadReply(
     {
         if (Rented is not null)
         {
-            ArrayPool<byte>.Shared.Return(Rented);
+            ValueBytes.Return(Rented);
         }
 
-        Loan?.Dispose();
+        base.Release();
     }
 }
 

@@ -22,10 +22,11 @@ internal abstract record PeerRequest
 /// <summary>What comes back: one reply for each request, or a <see cref="PeerFault"/>.</summary>
 internal abstract record PeerReply
 {
-    /// <summary>Gives rented memory back. Called once by whoever consumes the reply; forgetting it costs garbage, not correctness.</summary>
-    public virtual void Release()
-    {
-    }
+    /// <summary>What lends the memory that the reply refers to, if something does.</summary>
+    public IDisposable? Loan { get; init; }
+
+    /// <summary>Gives borrowed memory back. Called once by whoever consumes the reply; forgetting it costs garbage, not correctness.</summary>
+    public virtual void Release() => Loan?.Dispose();
 }
 
 /// <summary>Why there is no reply.</summary>

@@ -1,4 +1,3 @@
-using System.Buffers;
 using DistCache.Entries;
 using DistCache.Membership;
 using DistCache.Peers;
@@ -27,7 +26,7 @@ internal sealed class CopyTally
     public CopyTally(WriteRequest request, int needed, IEnumerable<Member> standIns, long startedAt)
     {
         var keyLength = request.Key.Length;
-        _buffer = ArrayPool<byte>.Shared.Rent(keyLength + request.Value.Length);
+        _buffer = ValueBytes.Rent(keyLength + request.Value.Length);
         request.Key.CopyTo(_buffer);
         request.Value.CopyTo(_buffer.AsMemory(keyLength));
         Entry = new EntryRecord(
@@ -124,7 +123,7 @@ internal sealed class CopyTally
         }
         else if (open == 0)
         {
-            ArrayPool<byte>.Shared.Return(_buffer);
+            ValueBytes.Return(_buffer);
         }
     }
 }

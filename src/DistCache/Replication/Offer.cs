@@ -1,4 +1,3 @@
-using System.Buffers;
 using DistCache.Entries;
 using DistCache.Membership;
 using DistCache.Memory;
@@ -82,14 +81,14 @@ internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider tim
     /// <summary>True if the owner has it now, or it is not held here under that version any more: then it is no longer ours to offer.</summary>
     private async ValueTask<(bool IsHeld, int Bytes)> SendAsync(Member owner, HeldVersion entry, Routing routing, CancellationToken cancellationToken)
     {
-        var buffer = ArrayPool<byte>.Shared.Rent(FirstRentBytes);
+        var buffer = ValueBytes.Rent(FirstRentBytes);
         try
         {
             var outcome = memory.Read(entry.Key.Span, buffer, renew: false, out var info, out var length);
             while (outcome == LookupOutcome.TooSmall)
             {
-                ArrayPool<byte>.Shared.Return(buffer);
-                buffer = ArrayPool<byte>.Shared.Rent(length);
+                ValueBytes.Return(buffer);
+                buffer = ValueBytes.Rent(length);
                 outcome = memory.Read(entry.Key.Span, buffer, renew: false, out info, out length);
             }
 
@@ -108,7 +107,7 @@ internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider tim
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(buffer);
+            ValueBytes.Return(buffer);
         }
     }
 }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Collections.Concurrent;
 using DistCache.Entries;
 using DistCache.Membership;
@@ -194,12 +193,12 @@ internal sealed class ReadPath(
     public ReadReply Handle(ReadRequest request)
     {
         var question = new ReadQuestion(request.Key.Span, request.Renew, request.WithValue, request.AsHolder);
-        var buffer = request.WithValue ? ArrayPool<byte>.Shared.Rent(FirstRentBytes) : [];
+        var buffer = request.WithValue ? ValueBytes.Rent(FirstRentBytes) : [];
         var head = Answer(question, buffer);
         while (head.ValueLength > buffer.Length)
         {
-            ArrayPool<byte>.Shared.Return(buffer);
-            buffer = ArrayPool<byte>.Shared.Rent(head.ValueLength);
+            ValueBytes.Return(buffer);
+            buffer = ValueBytes.Rent(head.ValueLength);
             head = Answer(question, buffer);
         }
 

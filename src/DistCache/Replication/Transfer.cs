@@ -58,6 +58,7 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
                 }
             }
 
+            batch.Release();
             Metrics.TransferredEntries.Add(batch.Entries.Count);
             if (batch.IsEnd)
             {

@@ -119,7 +119,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
     {
         while (true)
         {
-            if (!TryTakeBatch(out var batch, out var part))
+            if (!TryTakeBatch(out var batch, out var part, out var lastOf))
             {
                 if (Volatile.Read(ref _closed))
                 {
@@ -134,6 +134,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
                 .ConfigureAwait(false);
             Interlocked.Add(ref _unsentBytes, -(batch.Length + part.Length));
             batch.Clear();
+            lastOf?.Release();
             _room.Set();
         }
     }
@@ -238,6 +239,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
 
             var start = BeginLocked();
             _gathering.Append(body.WrittenSpan);
+            body.Release();
             return EndLocked(start);
         }
     }
@@ -266,12 +268,15 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
         return AppendOutcome.Appended;
     }
 
-    /// <summary>Gives all that has gathered, and the next chunk of the long message whose turn it is: its head ends the batch.</summary>
-    private bool TryTakeBatch(out MessageBuffer batch, out ReadOnlyMemory<byte> part)
+    /// <summary>
+    /// Gives all that has gathered, and the next chunk of the long message whose turn it is: its head ends the batch. Where it is the last one
+    /// nobody else uses the message's memory any more; that of one which is abandoned, perhaps while a chunk is on its way, is left to the collector.
+    /// </summary>
+    private bool TryTakeBatch(out MessageBuffer batch, out ReadOnlyMemory<byte> part, out MessageBuffer? lastOf)
     {
         lock (_lock)
         {
-            part = default;
+            (part, lastOf) = (default, null);
             if (_long.TryDequeue(out var message))
             {
                 part = AppendChunkHeadLocked(message);
@@ -279,6 +284,10 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
                 if (message.Sent < message.Body.Length)
                 {
                     _long.Enqueue(message);
+                }
+                else
+                {
+                    lastOf = message.Body;
                 }
             }
 

@@ -1,3 +1,5 @@
+using DistCache.Peers;
+
 namespace DistCache.Wire;
 
 /// <summary>
@@ -14,13 +16,10 @@ internal sealed class ChunkAssembly
 
     private readonly Dictionary<uint, Assembly> _assemblies = [];
 
-    /// <summary>An array that is not used any more, until the garbage collector wants it: whoever abandons again and again makes no garbage.</summary>
-    private readonly WeakReference<byte[]?> _spare = new(null);
-
     private long _bytes;
 
-    /// <summary>Takes a chunk; gives the message when it is whole. The message is the caller's own.</summary>
-    public ReadOnlyMemory<byte>? Add(uint id, Chunk chunk)
+    /// <summary>Takes a chunk; gives what holds the message when it is whole. The caller has the one reference to it.</summary>
+    public ReceiveBuffer? Add(uint id, Chunk chunk)
     {
         if (!_assemblies.TryGetValue(id, out var assembly))
         {
@@ -48,7 +47,7 @@ internal sealed class ChunkAssembly
         }
 
         Forget(id, assembly);
-        return assembly.Bytes;
+        return new ReceiveBuffer(assembly.Bytes);
     }
 
     public void Abandon(uint id)
@@ -56,7 +55,7 @@ internal sealed class ChunkAssembly
         if (_assemblies.TryGetValue(id, out var assembly))
         {
             Forget(id, assembly);
-            _spare.SetTarget(assembly.Bytes);
+            ValueBytes.Return(assembly.Bytes);
         }
     }
 
@@ -66,46 +65,25 @@ internal sealed class ChunkAssembly
         _bytes -= assembly.WholeBytes;
     }
 
-    private void Append(Assembly assembly, ReadOnlySpan<byte> part)
+    private static void Append(Assembly assembly, ReadOnlySpan<byte> part)
     {
-        if (part.Length > assembly.Capacity - assembly.Filled)
+        if (part.Length > assembly.Bytes.Length - assembly.Filled)
         {
-            Grow(assembly, (int)Math.Min(assembly.WholeBytes, (long)Growth * (assembly.Filled + part.Length)));
+            var former = assembly.Bytes;
+            assembly.Bytes = ValueBytes.Rent((int)Math.Min(assembly.WholeBytes, (long)Growth * (assembly.Filled + part.Length)));
+            former.AsSpan(0, assembly.Filled).CopyTo(assembly.Bytes);
+            ValueBytes.Return(former);
         }
 
         part.CopyTo(assembly.Bytes.AsSpan(assembly.Filled));
         assembly.Filled += part.Length;
     }
 
-    private void Grow(Assembly assembly, int capacity)
-    {
-        var former = assembly.Bytes;
-        if (capacity < assembly.WholeBytes && _spare.TryGetTarget(out var spare) && spare.Length >= capacity)
-        {
-            assembly.Bytes = spare;
-            _spare.SetTarget(null);
-        }
-        else
-        {
-            assembly.Bytes = GC.AllocateUninitializedArray<byte>(capacity);
-        }
-
-        assembly.Capacity = capacity;
-        former.AsSpan(0, assembly.Filled).CopyTo(assembly.Bytes);
-        if (former.Length > 0)
-        {
-            _spare.SetTarget(former);
-        }
-    }
-
     private sealed class Assembly(int wholeBytes)
     {
         public int WholeBytes { get; } = wholeBytes;
 
-        /// <summary>Exactly the message once there is room for all of it, and then nobody else's.</summary>
         public byte[] Bytes { get; set; } = [];
-
-        public int Capacity { get; set; }
 
         public int Filled { get; set; }
     }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using DistCache.Peers;
 
 namespace DistCache.Wire;
@@ -63,8 +62,8 @@ internal static class DataCodec
         }
     }
 
-    /// <summary>The value stays where it is, if the message's memory does or is lent; else it is copied to a rented array.</summary>
-    public static ReadReply ReadReadReply(MessageHead head, ref MessagePackReader reader, bool isOwned, ReceiveBuffer? lender)
+    /// <summary>The value stays where it is, on loan.</summary>
+    public static ReadReply ReadReadReply(MessageHead head, ref MessagePackReader reader, ReceiveBuffer lender)
     {
         var extra = head.FieldsAfter(7);
         var outcome = (ReadOutcome)reader.ReadUpTo((ulong)ReadOutcome.NotMine);
@@ -75,20 +74,7 @@ internal static class DataCodec
         var value = ElementCodec.ReadValue(ref reader);
         var holders = ReadHolders(ref reader);
         reader.Finish(extra);
-        if (!value.IsEmpty && !isOwned && lender is not null)
-        {
-            lender.Retain();
-            return new ReadReply(outcome, standing, table, version, remaining, value) { Loan = lender, Holders = holders };
-        }
-
-        var rented = value.IsEmpty || isOwned ? null : ArrayPool<byte>.Shared.Rent(value.Length);
-        if (rented is not null)
-        {
-            value.Span.CopyTo(rented);
-            value = rented.AsMemory(0, value.Length);
-        }
-
-        return new ReadReply(outcome, standing, table, version, remaining, value) { Rented = rented, Holders = holders };
+        return new ReadReply(outcome, standing, table, version, remaining, value) { Loan = value.IsEmpty ? null : lender.Lend(), Holders = holders };
     }
 
     private static IReadOnlyList<PeerAddress> ReadHolders(ref MessagePackReader reader)

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
+using DistCache.Peers;
 
 namespace DistCache.Wire;
 
@@ -18,7 +19,7 @@ internal sealed class FrameReader(Stream stream, int maximumMessageBytes) : IDis
     private int _start;
     private int _end;
 
-    public ReceiveBuffer Buffer { get; private set; } = new(BufferBytes);
+    public ReceiveBuffer Buffer { get; private set; } = new(ValueBytes.Rent(BufferBytes));
 
     /// <summary>The memory of buffers that are left but still referred to.</summary>
     public long PinnedBytes => _pinned.Count;
@@ -82,6 +83,17 @@ internal sealed class FrameReader(Stream stream, int maximumMessageBytes) : IDis
         return message;
     }
 
+    /// <summary>The reader has done with the buffer; what others still hold of it counts as pinned.</summary>
+    public void Leave(ReceiveBuffer buffer)
+    {
+        if (!buffer.IsUnshared)
+        {
+            buffer.Pin(_pinned);
+        }
+
+        buffer.Release();
+    }
+
     public void Dispose() => Buffer.Release();
 
     private int ReadLength()
@@ -114,7 +126,7 @@ internal sealed class FrameReader(Stream stream, int maximumMessageBytes) : IDis
 
         var old = Buffer;
         var isReused = old.IsUnshared && old.Bytes.Length >= Math.Max(needed, BufferBytes);
-        Buffer = isReused ? old : new ReceiveBuffer(Math.Max(needed, BufferBytes));
+        Buffer = isReused ? old : new ReceiveBuffer(ValueBytes.Rent(Math.Max(needed, BufferBytes)));
         old.Bytes.AsSpan(_start, kept).CopyTo(Buffer.Bytes);
         (_start, _end) = (0, kept);
         if (isReused)
@@ -122,11 +134,6 @@ internal sealed class FrameReader(Stream stream, int maximumMessageBytes) : IDis
             return;
         }
 
-        if (!old.IsUnshared)
-        {
-            old.Pin(_pinned);
-        }
-
-        old.Release();
+        Leave(old);
     }
 }

@@ -201,7 +201,7 @@ internal sealed class LaneConnection : IDisposable
                 isFirst = false;
                 while (_reader.TryRead(out var message))
                 {
-                    OnMessage(message, isOwned: false);
+                    OnMessage(message, _reader.Buffer, isWhole: false);
                 }
 
                 _read = _reader.BeginFill(_lifetime).ConfigureAwait(false).GetAwaiter();
@@ -243,17 +243,22 @@ internal sealed class LaneConnection : IDisposable
     private PeerFault Lost(Exception exception) =>
         new(FaultKind.Unreachable, $"The lane to {_address} broke: {exception.Message}");
 
-    private void OnMessage(ReadOnlyMemory<byte> message, bool isOwned)
+    /// <param name="message">What came.</param>
+    /// <param name="buffer">What holds it.</param>
+    /// <param name="isWhole">It came in chunks, and is no chunk itself.</param>
+    private void OnMessage(ReadOnlyMemory<byte> message, ReceiveBuffer buffer, bool isWhole)
     {
         var reader = new MessagePackReader(message);
         var head = MessageHead.Read(ref reader);
         _context.MergeClock(head.Clock);
         switch (head.Kind)
         {
-            case MessageKind.Chunk when !isOwned:
-                if (_chunks.Add(head.Id, ControlCodec.ReadChunk(head, ref reader)) is { } whole)
+            case MessageKind.Chunk when !isWhole:
+                var chunk = ControlCodec.ReadChunk(head, ref reader);
+                if (_chunks.Add(head.Id, chunk) is { } whole)
                 {
-                    OnMessage(whole, isOwned: true);
+                    OnMessage(whole.Bytes.AsMemory(0, chunk.WholeBytes), whole, isWhole: true);
+                    whole.Release();
                 }
 
                 break;
@@ -261,12 +266,12 @@ internal sealed class LaneConnection : IDisposable
                 _chunks.Abandon(head.Id);
                 break;
             default:
-                OnReply(head, ref reader, message, isOwned);
+                OnReply(head, ref reader, message, buffer);
                 break;
         }
     }
 
-    private void OnReply(MessageHead head, ref MessagePackReader reader, ReadOnlyMemory<byte> message, bool isOwned)
+    private void OnReply(MessageHead head, ref MessagePackReader reader, ReadOnlyMemory<byte> message, ReceiveBuffer buffer)
     {
         // A note that a newer peer sends, or a reply whose caller gave up.
         if (!MessageCodec.IsReply(head.Kind) || _pending.Remove(head.Id) is not { } call)
@@ -283,7 +288,7 @@ internal sealed class LaneConnection : IDisposable
             }
 
             var isExpected = head.Kind == MessageKind.Fault || head.Kind == MessageCodec.ReplyKindOf(call.Request);
-            call.EndWith(isExpected && MessageCodec.DecodeReply(head, ref reader, message, isOwned, _reader.Buffer) is { } reply
+            call.EndWith(isExpected && MessageCodec.DecodeReply(head, ref reader, message, buffer) is { } reply
                 ? reply
                 : throw RefusalException.Malformed($"A message of kind {(uint)head.Kind}, which does not answer the request."));
         }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using DistCache.Peers;
 
 namespace DistCache.Wire;
 
@@ -17,10 +18,10 @@ internal sealed class MessageBuffer(int capacity = 0)
 
     private const int SmallestCapacity = 4 << 10;
 
-    /// <summary>A larger array is given back to the collector after the write: a burst does not stay for the life of a lane.</summary>
+    /// <summary>A larger array is given back after the write: a burst does not stay for the life of a lane.</summary>
     private const int LargestKeptCapacity = 1 << 20;
 
-    private byte[] _bytes = capacity == 0 ? [] : GC.AllocateUninitializedArray<byte>(capacity);
+    private byte[] _bytes = ValueBytes.Rent(capacity);
 
     public int Length { get; private set; }
 
@@ -71,16 +72,25 @@ internal sealed class MessageBuffer(int capacity = 0)
         Length = 0;
         if (_bytes.Length > LargestKeptCapacity)
         {
-            _bytes = [];
+            Release();
         }
+    }
+
+    /// <summary>Gives the memory back; the buffer is empty.</summary>
+    public void Release()
+    {
+        Length = 0;
+        ValueBytes.Return(_bytes);
+        _bytes = [];
     }
 
     private void Grow(int size)
     {
         var needed = checked(Length + size);
         var capacity = (int)Math.Clamp(_bytes.Length * 2L, Math.Max(needed, SmallestCapacity), Array.MaxLength);
-        var larger = GC.AllocateUninitializedArray<byte>(capacity);
-        WrittenSpan.CopyTo(larger);
-        _bytes = larger;
+        var smaller = _bytes;
+        _bytes = ValueBytes.Rent(capacity);
+        smaller.AsSpan(0, Length).CopyTo(_bytes);
+        ValueBytes.Return(smaller);
     }
 }

@@ -4,7 +4,7 @@ namespace DistCache.Wire;
 
 /// <summary>
 /// Between the records of <c>Peers</c> and the bytes of docs/wire-protocol.md. What is read refers to the message's memory; replies,
-/// which are consumed later, to a part of it that they hold on to, or to a copy.
+/// which are consumed later, borrow it.
 /// </summary>
 internal static class MessageCodec
 {
@@ -124,12 +124,11 @@ internal static class MessageCodec
     /// <param name="head">What <paramref name="reader"/> has read so far.</param>
     /// <param name="reader">Stands before the fields.</param>
     /// <param name="message">The whole message.</param>
-    /// <param name="isOwned">The message's memory stays as it is, so that the reply may refer to it.</param>
-    /// <param name="lender">What holds the message, where it is not owned; a value may be left in it until the reply is released.</param>
+    /// <param name="lender">What holds the message: values may be left in it until the reply is released.</param>
     public static PeerReply? DecodeReply(
-        MessageHead head, ref MessagePackReader reader, ReadOnlyMemory<byte> message, bool isOwned, ReceiveBuffer? lender = null) => head.Kind switch
+        MessageHead head, ref MessagePackReader reader, ReadOnlyMemory<byte> message, ReceiveBuffer lender) => head.Kind switch
     {
-        MessageKind.ReadReply => DataCodec.ReadReadReply(head, ref reader, isOwned, lender),
+        MessageKind.ReadReply => DataCodec.ReadReadReply(head, ref reader, lender),
         MessageKind.WriteReply => DataCodec.ReadWriteReply(head, ref reader),
         MessageKind.ReplicateReply => DataCodec.ReadReplicateReply(head, ref reader),
         MessageKind.Done => ControlCodec.ReadDone(head, ref reader),
@@ -138,7 +137,7 @@ internal static class MessageCodec
         MessageKind.IndirectProbeReply => MembershipCodec.ReadIndirectProbeReply(head, ref reader),
         MessageKind.ExchangeReply => new ExchangeReply(MembershipCodec.ReadMembersOnly(head, ref reader)),
         MessageKind.HoldingsReply => TakeoverCodec.ReadHoldingsReply(head, ref reader),
-        MessageKind.TransferReply => TakeoverCodec.ReadTransferReply(isOwned ? message : message.ToArray()),
+        MessageKind.TransferReply => TakeoverCodec.ReadTransferReply(head, ref reader, lender),
         MessageKind.CompareReply => TakeoverCodec.ReadCompareReply(head, ref reader),
         MessageKind.DigestReply => TakeoverCodec.ReadDigestReply(head, ref reader),
         _ => null,

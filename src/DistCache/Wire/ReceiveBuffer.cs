@@ -1,4 +1,4 @@
-using System.Buffers;
+using DistCache.Peers;
 
 namespace DistCache.Wire;
 
@@ -6,17 +6,24 @@ namespace DistCache.Wire;
 /// Bytes that came from a peer, shared by the reader that fills them and the handlers whose requests refer to them. Goes back to the
 /// pool when the last of them lets go.
 /// </summary>
-internal sealed class ReceiveBuffer(int size) : IDisposable
+internal sealed class ReceiveBuffer(byte[] rented) : IDisposable
 {
     private int _references = 1;
     private PinnedBytes? _pinned;
 
-    public byte[] Bytes { get; } = ArrayPool<byte>.Shared.Rent(size);
+    public byte[] Bytes { get; } = rented;
 
     /// <summary>Nobody but the reader refers to it. Stays so until the reader shares it again: only the reader adds references.</summary>
     public bool IsUnshared => Volatile.Read(ref _references) == 1;
 
     public void Retain() => Interlocked.Increment(ref _references);
+
+    /// <summary>Retains it for whoever disposes what is given.</summary>
+    public ReceiveBuffer Lend()
+    {
+        Retain();
+        return this;
+    }
 
     /// <summary>The reader leaves it while handlers still refer to it: counts until the last of them lets go.</summary>
     public void Pin(PinnedBytes pinned)
@@ -33,7 +40,7 @@ internal sealed class ReceiveBuffer(int size) : IDisposable
         if (Interlocked.Decrement(ref _references) == 0)
         {
             _pinned?.Add(-Bytes.Length);
-            ArrayPool<byte>.Shared.Return(Bytes);
+            ValueBytes.Return(Bytes);
         }
     }
 }

@@ -154,7 +154,7 @@ internal sealed class ServedLane
         {
             while (_reader.TryRead(out var message))
             {
-                OnMessage(message, _reader.Buffer);
+                OnMessage(message, _reader.Buffer, isWhole: false);
                 if (_writer.IsFull || IsOverLimit)
                 {
                     return true;
@@ -186,18 +186,22 @@ internal sealed class ServedLane
         }
     }
 
-    /// <summary><paramref name="buffer"/> holds the message; null where nobody else uses its memory.</summary>
-    private void OnMessage(ReadOnlyMemory<byte> message, ReceiveBuffer? buffer)
+    /// <param name="message">What came.</param>
+    /// <param name="buffer">What holds it.</param>
+    /// <param name="isWhole">It came in chunks, and is no chunk itself.</param>
+    private void OnMessage(ReadOnlyMemory<byte> message, ReceiveBuffer buffer, bool isWhole)
     {
         var reader = new MessagePackReader(message);
         var head = MessageHead.Read(ref reader);
         _context.MergeClock(head.Clock);
         switch (head.Kind)
         {
-            case MessageKind.Chunk when buffer is not null:
-                if (_chunks.Add(head.Id, ControlCodec.ReadChunk(head, ref reader)) is { } whole)
+            case MessageKind.Chunk when !isWhole:
+                var chunk = ControlCodec.ReadChunk(head, ref reader);
+                if (_chunks.Add(head.Id, chunk) is { } whole)
                 {
-                    OnMessage(whole, buffer: null);
+                    OnMessage(whole.Bytes.AsMemory(0, chunk.WholeBytes), whole, isWhole: true);
+                    _reader.Leave(whole);
                 }
 
                 break;
@@ -255,7 +259,7 @@ internal sealed class ServedLane
         return false;
     }
 
-    private void OnRequest(MessageHead head, ref MessagePackReader reader, ReceiveBuffer? buffer)
+    private void OnRequest(MessageHead head, ref MessagePackReader reader, ReceiveBuffer buffer)
     {
         if (TryAnswer(head, reader))
         {
@@ -286,12 +290,12 @@ internal sealed class ServedLane
             return;
         }
 
-        buffer?.Retain();
+        buffer.Retain();
         Interlocked.Increment(ref _inFlight);
         _ = FinishAsync(head, handling, buffer);
     }
 
-    private async Task FinishAsync(MessageHead head, ValueTask<PeerReply> handling, ReceiveBuffer? buffer)
+    private async Task FinishAsync(MessageHead head, ValueTask<PeerReply> handling, ReceiveBuffer buffer)
     {
         PeerReply reply;
         try
@@ -305,7 +309,7 @@ internal sealed class ServedLane
 
         // In this order: the reply may be made of the request's bytes.
         Reply(head.Id, reply);
-        buffer?.Release();
+        buffer.Release();
         Interlocked.Decrement(ref _inFlight);
         _context.Completions.Wake(_writer);
         _handled.Set();

@@ -76,14 +76,14 @@ internal static class TakeoverCodec
         writer.Write(reply.IsEnd);
     }
 
-    /// <summary>The entries are parts of <paramref name="message"/>, which nobody else uses.</summary>
-    public static TransferReply ReadTransferReply(ReadOnlyMemory<byte> message)
+    /// <summary>The entries stay where they are, on loan.</summary>
+    public static TransferReply ReadTransferReply(MessageHead head, ref MessagePackReader reader, ReceiveBuffer lender)
     {
-        var reader = new MessagePackReader(message);
-        var extra = MessageHead.Read(ref reader).FieldsAfter(3);
-        var reply = new TransferReply(ElementCodec.ReadEntries(ref reader), reader.ReadUInt64(), reader.ReadBoolean());
+        var extra = head.FieldsAfter(3);
+        var entries = ElementCodec.ReadEntries(ref reader);
+        var (cursor, isEnd) = (reader.ReadUInt64(), reader.ReadBoolean());
         reader.Finish(extra);
-        return reply;
+        return new TransferReply(entries, cursor, isEnd) { Loan = lender.Lend() };
     }
 
     /// <summary>[[[key, version], …], table]</summary>

@@ -425,7 +425,7 @@ internal sealed class BadInputTests
     {
         var reader = new MessagePackReader(message);
         head = MessageHead.Read(ref reader);
-        return MessageCodec.DecodeReply(head, ref reader, message, isOwned: false);
+        return MessageCodec.DecodeReply(head, ref reader, message, new ReceiveBuffer(message!));
     }
 
     private async Task<RawLane> GreetAsync(Lane kind = Lane.Data)
