@@ -87,7 +87,9 @@ internal sealed class DistributedCache(
         var expiration = ExpirationOf(options, value.Length);
         if (!TrySetAlone(bytes, value, expiration))
         {
-            BlockWrite(SetRemoteAsync(bytes.ToArray(), value, expiration, default));
+            BlockWrite(value.Length > LaneLimits.InlineBytes
+                ? SetCopiedAsync(bytes.ToArray(), value, expiration)
+                : SetRemoteAsync(bytes.ToArray(), value, expiration, default));
         }
     }
 
@@ -287,6 +289,29 @@ internal sealed class DistributedCache(
         ThrowUnlessAcknowledged(await writes.WriteAsync(request, token).ConfigureAwait(false), "set", value.Length);
     }
 
+    /// <summary>
+    /// A large value is read while it is sent. A caller that blocks may be gone before that: the wait ends even where no thread is left
+    /// to end the set.
+    /// </summary>
+    private ValueTask SetCopiedAsync(byte[] key, in ReadOnlySequence<byte> value, Expiration expiration)
+    {
+        var rented = ValueBytes.Rent((int)value.Length);
+        value.CopyTo(rented);
+        return SetAsync(new ReadOnlySequence<byte>(rented, 0, (int)value.Length));
+
+        async ValueTask SetAsync(ReadOnlySequence<byte> copy)
+        {
+            try
+            {
+                await SetRemoteAsync(key, copy, expiration, default).ConfigureAwait(false);
+            }
+            finally
+            {
+                ValueBytes.Return(rented);
+            }
+        }
+    }
+
     private async ValueTask RemoveRemoteAsync(byte[] key, CancellationToken token)
     {
         var remembered = new RemainingTime((long)options.Replication.TombstoneLifetime.TotalMilliseconds, 0, 0);
@@ -320,7 +345,7 @@ internal sealed class DistributedCache(
         var isHit = reply?.Outcome == ReadOutcome.Hit;
         if (isHit)
         {
-            destination.Write(reply!.Value.Span);
+            ValueBytes.Write(reply!.Value.Span, destination);
         }
 
         reply?.Release();

@@ -1,5 +1,6 @@
 using System.Buffers;
 using DistCache.Entries;
+using DistCache.Peers;
 
 namespace DistCache.Memory;
 
@@ -54,13 +55,13 @@ internal static class LargeEntries
             var rest = segment.Span;
             while (rest.Length > room.Length)
             {
-                rest[..room.Length].CopyTo(room);
+                ValueBytes.Copy(rest[..room.Length], room);
                 rest = rest[room.Length..];
                 page = memory.Info(page).Next;
                 room = memory.Page(page);
             }
 
-            rest.CopyTo(room);
+            ValueBytes.Copy(rest, room);
             room = room[rest.Length..];
         }
     }
@@ -72,13 +73,13 @@ internal static class LargeEntries
         var source = memory.Page(page)[offset..];
         while (destination.Length > source.Length)
         {
-            source.CopyTo(destination);
+            ValueBytes.Copy(source, destination);
             destination = destination[source.Length..];
             page = memory.Info(page).Next;
             source = memory.Page(page);
         }
 
-        source[..destination.Length].CopyTo(destination);
+        ValueBytes.Copy(source[..destination.Length], destination);
     }
 
     /// <summary>Gives the pages back; how many bytes of the budget they took.</summary>

@@ -114,7 +114,13 @@ internal sealed class ReadPath(
     /// <summary>The value of a hit; the reply is released.</summary>
     public static byte[]? ToArray(ReadReply? reply)
     {
-        var value = reply?.Outcome == ReadOutcome.Hit ? reply.Value.ToArray() : null;
+        byte[]? value = null;
+        if (reply?.Outcome == ReadOutcome.Hit)
+        {
+            value = GC.AllocateUninitializedArray<byte>(reply.Value.Length);
+            ValueBytes.Copy(reply.Value.Span, value);
+        }
+
         reply?.Release();
         return value;
     }

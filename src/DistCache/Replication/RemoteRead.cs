@@ -137,7 +137,7 @@ internal sealed class RemoteRead(ReadPath path) : PeerCall, IValueTaskSource<Rea
                 return false;
             }
 
-            destination.Write(reply.Value.Span);
+            ValueBytes.Write(reply.Value.Span, destination);
             return true;
         }
         finally

@@ -17,10 +17,13 @@ internal enum AppendOutcome
 
 /// <summary>
 /// The one writer of a lane. Anybody appends messages under a short lock; a single loop, which goes on on the thread that wakes it, writes
-/// all that has gathered, while the next batch gathers. On the bulk lane a long message goes in chunks, one with each batch and every long message in turn, so that none
-/// waits for another to end.
+/// all that has gathered, while the next batch gathers. On the bulk lane a long message goes in chunks, one with each batch and every long message in turn, so that
+/// none waits for another to end.
 /// </summary>
-internal sealed class BatchWriter(Lane lane, HybridClock clock)
+/// <param name="lane">Its lane.</param>
+/// <param name="clock">Sent with every message.</param>
+/// <param name="rest">Awaited now and then between the chunks of long messages.</param>
+internal sealed class BatchWriter(Lane lane, HybridClock clock, Func<Task>? rest = null)
 {
     /// <summary>One frame of HTTP/2: such a write is one step of the connection below, and its flush may be asked for before it is done.</summary>
     private const int OneFrameBytes = 16 << 10;
@@ -44,7 +47,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
     /// <summary>Appends a request; the caller wakes the loop when it has no more of them.</summary>
     public AppendOutcome Append(uint id, PeerRequest request) => Append(id, request, null);
 
-    /// <summary>Appends a reply.</summary>
+    /// <summary>Appends a reply, and releases it when it is not needed any more; one that is too long stays with the caller.</summary>
     public AppendOutcome Append(uint id, PeerReply reply) => Append(id, null, reply);
 
     /// <summary>Appends a read's reply that was never an object, on another lane than the bulk one.</summary>
@@ -67,7 +70,10 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
         }
     }
 
-    /// <summary>Stops sending what goes in chunks under <paramref name="id"/>, and tells the peer if it has seen any of it.</summary>
+    /// <summary>
+    /// Stops sending what goes in chunks under <paramref name="id"/>, and tells the peer if it has seen any of it. From here on nobody
+    /// reads the value of that message.
+    /// </summary>
     public void Abandon(uint id)
     {
         lock (_lock)
@@ -81,7 +87,8 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
                     continue;
                 }
 
-                Interlocked.Add(ref _unsentBytes, message.Sent - message.Body.Length);
+                Interlocked.Add(ref _unsentBytes, message.Sent - message.Length);
+                message.Release();
                 if (message.Sent > 0)
                 {
                     AppendLocked(MessageKind.Abandon, id);
@@ -102,12 +109,16 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
     /// <summary>Waits until something was sent. For one waiter, the reader of requests.</summary>
     public ValueTask WaitForRoomAsync() => _room.WaitAsync();
 
-    /// <summary>Takes nothing more; the loop ends when it has written what is there.</summary>
-    public void Close()
+    /// <summary>Takes nothing more; the loop ends when it has written what is there, without the rest of long messages unless they are to be finished.</summary>
+    public void Close(bool finishLong)
     {
         lock (_lock)
         {
             _closed = true;
+            while (!finishLong && _long.TryDequeue(out var message))
+            {
+                message.Release();
+            }
         }
 
         _work.Set();
@@ -117,9 +128,9 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
     /// <summary>The loop. Ends when closed, or with the exception of the stream.</summary>
     public async Task RunAsync(Stream stream, bool flush, CancellationToken cancellationToken)
     {
-        while (true)
+        for (var chunks = 0; ;)
         {
-            if (!TryTakeBatch(out var batch, out var part, out var lastOf))
+            if (TryTakeBatch() is not { } batch)
             {
                 if (Volatile.Read(ref _closed))
                 {
@@ -130,21 +141,15 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
                 continue;
             }
 
-            await (flush ? SendAsync(stream, batch.Written, part, cancellationToken) : WriteAsync(stream, batch.Written, part, cancellationToken))
-                .ConfigureAwait(false);
-            Interlocked.Add(ref _unsentBytes, -(batch.Length + part.Length));
+            await (flush ? SendAsync(stream, batch.Written, cancellationToken) : stream.WriteAsync(batch.Written, cancellationToken)).ConfigureAwait(false);
+            Interlocked.Add(ref _unsentBytes, -batch.Length);
+            var hadChunk = batch.Length >= LaneLimits.SentChunkBytes;
             batch.Clear();
-            lastOf?.Release();
             _room.Set();
-        }
-    }
-
-    private static async ValueTask WriteAsync(Stream stream, ReadOnlyMemory<byte> batch, ReadOnlyMemory<byte> part, CancellationToken cancellationToken)
-    {
-        await stream.WriteAsync(batch, cancellationToken).ConfigureAwait(false);
-        if (part.Length > 0)
-        {
-            await stream.WriteAsync(part, cancellationToken).ConfigureAwait(false);
+            if (hadChunk && rest is not null && ++chunks % WireLimits.ChunksBetweenRests == 0)
+            {
+                await rest().ConfigureAwait(false);
+            }
         }
     }
 
@@ -154,16 +159,16 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
     /// the flush is: then it is flushed again.
     /// </summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private static async ValueTask SendAsync(Stream stream, ReadOnlyMemory<byte> batch, ReadOnlyMemory<byte> part, CancellationToken cancellationToken)
+    private static async ValueTask SendAsync(Stream stream, ReadOnlyMemory<byte> batch, CancellationToken cancellationToken)
     {
-        if (batch.Length + part.Length > OneFrameBytes)
+        if (batch.Length > OneFrameBytes)
         {
-            await WriteAsync(stream, batch, part, cancellationToken).ConfigureAwait(false);
+            await stream.WriteAsync(batch, cancellationToken).ConfigureAwait(false);
             await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
             return;
         }
 
-        var write = WriteAsync(stream, batch, part, cancellationToken);
+        var write = stream.WriteAsync(batch, cancellationToken);
         await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
         if (!write.IsCompleted)
         {
@@ -180,11 +185,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
     {
         if (lane == Lane.Bulk)
         {
-            // Its length is known well enough: growing step by step would take twice the memory, and copy it all.
-            var value = reply is ReadReply read ? read.Value.Length : request is null ? 0 : MessageCodec.WeightOf(request);
-            var body = new MessageBuffer(value + WireLimits.OtherFieldsBytes);
-            Encode(body, id, request, reply);
-            return AppendBulk(id, body);
+            return AppendBulk(id, request, reply);
         }
 
         lock (_lock)
@@ -200,7 +201,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
                 throw;
             }
 
-            return EndLocked(start);
+            return Release(reply, EndLocked(start));
         }
     }
 
@@ -216,32 +217,42 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
         }
     }
 
-    private AppendOutcome AppendBulk(uint id, MessageBuffer body)
+    private AppendOutcome AppendBulk(uint id, PeerRequest? request, PeerReply? reply)
     {
-        if (body.Length > WireLimits.MaximumMessageBytes)
+        var value = request is not null ? MessageCodec.ValueOf(request) : reply is ReadReply read ? read.Value : default;
+        value = value.Length > LaneLimits.SentChunkBytes ? value : default;
+        var body = new MessageBuffer(WireLimits.OtherFieldsBytes, leftOut: value);
+        Encode(body, id, request, reply);
+        var message = new LongMessage(id, body, value, reply);
+        if (message.Length > WireLimits.MaximumMessageBytes)
         {
             return AppendOutcome.TooLong;
         }
 
         lock (_lock)
         {
-            if (_closed)
+            if (!_closed && message.Length > LaneLimits.SentChunkBytes)
             {
-                return AppendOutcome.Closed;
-            }
-
-            if (body.Length > LaneLimits.ChunkBytes)
-            {
-                _long.Enqueue(new LongMessage(id, body));
-                Interlocked.Add(ref _unsentBytes, body.Length);
+                _long.Enqueue(message);
+                Interlocked.Add(ref _unsentBytes, message.Length);
                 return AppendOutcome.Appended;
             }
 
             var start = BeginLocked();
-            _gathering.Append(body.WrittenSpan);
-            body.Release();
+            message.Take(_gathering, _closed ? 0 : message.Length);
+            message.Release();
             return EndLocked(start);
         }
+    }
+
+    private static AppendOutcome Release(PeerReply? reply, AppendOutcome outcome)
+    {
+        if (outcome != AppendOutcome.TooLong)
+        {
+            reply?.Release();
+        }
+
+        return outcome;
     }
 
     private void AppendLocked(MessageKind kind, uint id)
@@ -268,57 +279,80 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock)
         return AppendOutcome.Appended;
     }
 
-    /// <summary>
-    /// Gives all that has gathered, and the next chunk of the long message whose turn it is: its head ends the batch. Where it is the last one
-    /// nobody else uses the message's memory any more; that of one which is abandoned, perhaps while a chunk is on its way, is left to the collector.
-    /// </summary>
-    private bool TryTakeBatch(out MessageBuffer batch, out ReadOnlyMemory<byte> part, out MessageBuffer? lastOf)
+    /// <summary>Gives all that has gathered, with the next chunk of the long message whose turn it is; null if there is nothing.</summary>
+    private MessageBuffer? TryTakeBatch()
     {
         lock (_lock)
         {
-            (part, lastOf) = (default, null);
             if (_long.TryDequeue(out var message))
             {
-                part = AppendChunkHeadLocked(message);
-                message.Sent += part.Length;
-                if (message.Sent < message.Body.Length)
+                AppendChunkLocked(message);
+                if (message.Sent < message.Length)
                 {
                     _long.Enqueue(message);
                 }
                 else
                 {
-                    lastOf = message.Body;
+                    message.Release();
                 }
             }
 
-            batch = _gathering;
-            if (batch.Length == 0)
+            if (_gathering.Length == 0)
             {
-                return false;
+                return null;
             }
 
             (_gathering, _writing) = (_writing, _gathering);
-            return true;
+            return _writing;
         }
     }
 
-    private ReadOnlyMemory<byte> AppendChunkHeadLocked(LongMessage message)
+    private void AppendChunkLocked(LongMessage message)
     {
-        var part = message.Body.Written.Slice(message.Sent, Math.Min(LaneLimits.ChunkBytes, message.Body.Length - message.Sent));
+        var part = Math.Min(LaneLimits.SentChunkBytes, message.Length - message.Sent);
         var start = _gathering.BeginMessage();
-        ControlCodec.WriteChunkHead(
-            new MessagePackWriter(_gathering), message.Id, clock.Current, message.Body.Length, message.Sent, part.Length);
+        ControlCodec.WriteChunkHead(new MessagePackWriter(_gathering), message.Id, clock.Current, message.Length, message.Sent, part);
         Interlocked.Add(ref _unsentBytes, _gathering.Length - start);
-        _gathering.EndMessage(start, part.Length);
-        return part;
+        message.Take(_gathering, part);
+        _gathering.EndMessage(start);
     }
 
-    private sealed class LongMessage(uint id, MessageBuffer body)
+    /// <summary>
+    /// A message that goes in chunks. Only what stands around its value is encoded: the value stays where it is and is copied chunk by chunk,
+    /// under the lock of the writer, so that whoever abandons the message may use the value's memory for something else.
+    /// </summary>
+    private sealed class LongMessage(uint id, MessageBuffer body, ReadOnlyMemory<byte> value, PeerReply? reply)
     {
+        private readonly int _valueAt = body.LeftOutAt ?? body.Length;
+
         public uint Id { get; } = id;
 
-        public MessageBuffer Body { get; } = body;
+        public int Length { get; } = body.Length + (body.LeftOutAt is null ? 0 : value.Length);
 
-        public int Sent { get; set; }
+        public int Sent { get; private set; }
+
+        private ReadOnlySpan<byte> Rest =>
+            Sent < _valueAt ? body.WrittenSpan[Sent.._valueAt]
+            : Length - Sent > body.Length - _valueAt ? value.Span[(Sent - _valueAt)..]
+            : body.WrittenSpan[^(Length - Sent)..];
+
+        /// <summary>Appends the next <paramref name="count"/> bytes.</summary>
+        public void Take(MessageBuffer destination, int count)
+        {
+            while (count > 0)
+            {
+                var rest = Rest;
+                rest = rest.Length > count ? rest[..count] : rest;
+                destination.Append(rest);
+                Sent += rest.Length;
+                count -= rest.Length;
+            }
+        }
+
+        public void Release()
+        {
+            body.Release();
+            reply?.Release();
+        }
     }
 }

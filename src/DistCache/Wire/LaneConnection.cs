@@ -37,7 +37,7 @@ internal sealed class LaneConnection : IDisposable
         _dial = dial;
         _reader = reader;
         _lifetime = dial.Lifetime.Token;
-        _writer = new BatchWriter(lane, context.Clock);
+        _writer = new BatchWriter(lane, context.Clock, context.RestAsync);
         _pending = new PendingTable(context.Time, OnLate);
         _onRead = () => Read(isFirst: false);
     }
@@ -81,6 +81,11 @@ internal sealed class LaneConnection : IDisposable
             {
                 call.EndWith(ToFault(appended));
                 LetGo(call);
+            }
+            else if (_lane == Lane.Bulk && !_pending.Contains(call))
+            {
+                // Whoever ended it found nothing to abandon yet.
+                Abandon(call.Id);
             }
         }
         catch (Exception exception)
@@ -195,6 +200,11 @@ internal sealed class LaneConnection : IDisposable
         var isGivenAway = false;
         try
         {
+            if (_lane == Lane.Data)
+            {
+                _context.LastOnDataLanes = _context.Time.GetTimestamp();
+            }
+
             // What came with the end of the handshake is here already.
             while (isFirst || _reader.EndFill(_read.GetResult()))
             {
@@ -279,6 +289,8 @@ internal sealed class LaneConnection : IDisposable
             return;
         }
 
+        // The value of a request that is still being sent is its sender's again.
+        Abandon(head.Id);
         try
         {
             if (head.Kind == MessageKind.AskOnBulk && _lane != Lane.Bulk)
@@ -315,7 +327,7 @@ internal sealed class LaneConnection : IDisposable
             return;
         }
 
-        _writer.Close();
+        _writer.Close(finishLong: false);
         _owner?.OnBroken(this, fault);
         EndAll(_pending.Close(), fault);
         _pending.Dispose();

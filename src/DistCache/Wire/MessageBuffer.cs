@@ -12,7 +12,8 @@ namespace DistCache.Wire;
 /// </code>
 /// </summary>
 /// <param name="capacity">What it will hold, where that is known.</param>
-internal sealed class MessageBuffer(int capacity = 0)
+/// <param name="leftOut">Bytes that are not copied when they are appended, since they are sent from where they are.</param>
+internal sealed class MessageBuffer(int capacity = 0, ReadOnlyMemory<byte> leftOut = default)
 {
     public const int PrefixBytes = 5;
 
@@ -24,6 +25,9 @@ internal sealed class MessageBuffer(int capacity = 0)
     private byte[] _bytes = ValueBytes.Rent(capacity);
 
     public int Length { get; private set; }
+
+    /// <summary>Where the bytes that are left out belong; null if they were not appended.</summary>
+    public int? LeftOutAt { get; private set; }
 
     public ReadOnlyMemory<byte> Written => _bytes.AsMemory(0, Length);
 
@@ -44,6 +48,12 @@ internal sealed class MessageBuffer(int capacity = 0)
 
     public void Append(ReadOnlySpan<byte> bytes)
     {
+        if (!leftOut.IsEmpty && bytes == leftOut.Span)
+        {
+            LeftOutAt = Length;
+            return;
+        }
+
         bytes.CopyTo(GetSpan(bytes.Length));
         Length += bytes.Length;
     }

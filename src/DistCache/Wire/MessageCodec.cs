@@ -163,6 +163,14 @@ internal static class MessageCodec
         _ => throw new ArgumentException($"{request.GetType().Name} has no form on the wire.", nameof(request)),
     };
 
+    /// <summary>The value that a request carries, if it does.</summary>
+    public static ReadOnlyMemory<byte> ValueOf(PeerRequest request) => request switch
+    {
+        WriteRequest write => write.Value,
+        ReplicateRequest replicate => replicate.Entry.Value,
+        _ => default,
+    };
+
     /// <summary>About what the request weighs among those in flight: its key and value.</summary>
     public static int WeightOf(PeerRequest request) => request switch
     {

@@ -127,6 +127,14 @@ internal sealed class PendingTable : IDisposable
         }
     }
 
+    public bool Contains(PeerCall call)
+    {
+        lock (_lock)
+        {
+            return _places[call.Id & (_places.Length - 1)] == call;
+        }
+    }
+
     /// <summary>True if it was still there: then the caller ends it.</summary>
     public bool TryRemove(PeerCall call)
     {

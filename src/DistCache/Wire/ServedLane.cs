@@ -33,7 +33,7 @@ internal sealed class ServedLane
         _http = http;
         _reader = reader;
         _dialler = dialler;
-        _writer = new BatchWriter(dialler.Lane, context.Clock);
+        _writer = new BatchWriter(dialler.Lane, context.Clock, context.RestAsync);
         _lifetime = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, context.Closing.Token);
         reader.MaximumMessageBytes = WireLimits.MessageBytes(dialler.Lane);
     }
@@ -95,7 +95,7 @@ internal sealed class ServedLane
         finally
         {
             Metrics.ServedLanes(-1);
-            _writer.Close();
+            _writer.Close(finishLong: true);
             _lifetime.CancelAfter(LastRepliesTimeout);
             await writing.ConfigureAwait(false);
             await _lifetime.CancelAsync().ConfigureAwait(false);
@@ -106,7 +106,7 @@ internal sealed class ServedLane
     /// <summary>The reader may wait for room that nobody will make any more.</summary>
     private void WakeReader()
     {
-        _writer.Close();
+        _writer.Close(finishLong: true);
         _handled.Set();
     }
 
@@ -127,6 +127,11 @@ internal sealed class ServedLane
     {
         do
         {
+            if (_dialler.Lane == Lane.Data)
+            {
+                _context.LastOnDataLanes = _context.Time.GetTimestamp();
+            }
+
             while (HandleWhatCame())
             {
                 await WaitForRoomAsync().ConfigureAwait(false);
@@ -332,6 +337,7 @@ internal sealed class ServedLane
             var isLarge = _dialler.Lane != Lane.Bulk && reply is ReadReply { Value.Length: > LaneLimits.InlineBytes };
             if (isLarge || _writer.Append(id, reply) == AppendOutcome.TooLong)
             {
+                reply.Release();
                 ReplyTooLong(id);
             }
         }
@@ -340,8 +346,6 @@ internal sealed class ServedLane
             // A reply that has no form on the wire is a defect of the handler: its caller hears of it, the lane goes on.
             _writer.Append(id, ToFault(MessageKind.Fault, exception));
         }
-
-        reply.Release();
     }
 
     private void ReplyTooLong(uint id)

@@ -23,6 +23,16 @@ internal sealed class WireContext(
     /// <summary>Where calls go on when they have ended.</summary>
     public Completions Completions { get; } = new();
 
+    /// <summary>When the data lanes last did anything, by the timestamps of <see cref="Time"/>.</summary>
+    public long LastOnDataLanes { get; set; }
+
+    /// <summary>
+    /// A rest in a large message while small ones are under way: they need the same processors, and a large one takes all there is.
+    /// </summary>
+    public Task RestAsync() => Time.GetElapsedTime(LastOnDataLanes) < WireLimits.BusyWithin
+        ? Task.Delay(WireLimits.RestBetweenChunks, Time, CancellationToken.None)
+        : Task.CompletedTask;
+
     /// <summary>The end of all lanes.</summary>
     public CancellationTokenSource Closing { get; } = new();
 

@@ -32,6 +32,15 @@ internal static class WireLimits
     /// </summary>
     public const int InlineMessageBytes = 256 << 10;
 
+    /// <summary>After so many chunks a large message rests, if small ones are under way between any two nodes here: see <see cref="WireContext.RestAsync"/>.</summary>
+    public const int ChunksBetweenRests = 3;
+
+    /// <summary>The shortest rest that timers measure: 64 MiB rest for a fifth of a second in all.</summary>
+    public static readonly TimeSpan RestBetweenChunks = TimeSpan.FromMilliseconds(1);
+
+    /// <summary>The data lanes are busy if they did anything in so short a time.</summary>
+    public static readonly TimeSpan BusyWithin = TimeSpan.FromMilliseconds(5);
+
     /// <summary>What stands around the bytes of a chunk, generously.</summary>
     public const int ChunkOverheadBytes = 64;
 

@@ -22,7 +22,7 @@ internal sealed class BatchWriterTests
         }
 
         stream.LetWritesGo();
-        writer.Close();
+        writer.Close(finishLong: true);
         await running.WaitAsync(TestNode.Patience);
 
         Assert.That(stream.Writes.Select(write => Ids(write).Length), Is.EqualTo(new[] { 1, 99 }));
@@ -33,14 +33,14 @@ internal sealed class BatchWriterTests
     {
         var writer = new BatchWriter(Lane.Bulk, new HybridClock(new ManualTime()));
         var stream = new GatedStream();
-        var value = new byte[(3 * LaneLimits.ChunkBytes) - 100];
+        var value = new byte[(3 * LaneLimits.SentChunkBytes) - 100];
         writer.Append(1, Write(value));
         writer.Append(2, Write(value));
         var running = writer.RunAsync(stream, flush: true, default);
         await stream.WaitForWriteAsync();
         writer.Append(3, TestNode.Read("short"));
         stream.LetWritesGo();
-        writer.Close();
+        writer.Close(finishLong: true);
         await running.WaitAsync(TestNode.Patience);
 
         Assert.That(Ids([.. stream.Writes.SelectMany(write => write)]), Is.EqualTo(new uint[] { 1, 3, 2, 1, 2, 1, 2 }));
@@ -51,17 +51,86 @@ internal sealed class BatchWriterTests
     {
         var writer = new BatchWriter(Lane.Bulk, new HybridClock(new ManualTime()));
         var stream = new GatedStream();
-        writer.Append(1, Write(new byte[10 * LaneLimits.ChunkBytes]));
+        writer.Append(1, Write(new byte[10 * LaneLimits.SentChunkBytes]));
         var running = writer.RunAsync(stream, flush: true, default);
         await stream.WaitForWriteAsync();
         writer.Abandon(1);
         stream.LetWritesGo();
-        writer.Close();
+        writer.Close(finishLong: true);
         await running.WaitAsync(TestNode.Patience);
 
         var messages = Messages([.. stream.Writes.SelectMany(write => write)]);
         Assert.That(messages.Select(message => message.Kind), Is.EqualTo(new[] { MessageKind.Chunk, MessageKind.Abandon }));
         Assert.That(writer.IsFull, Is.False);
+    }
+
+    [TestCase(LaneLimits.SentChunkBytes - 1)]
+    [TestCase(LaneLimits.SentChunkBytes)]
+    [TestCase(LaneLimits.SentChunkBytes + 1)]
+    [TestCase((3 * LaneLimits.SentChunkBytes) - 7)]
+    public async Task LongMessage_OnTheBulkLane_ArrivesAsItWasMade(int valueBytes)
+    {
+        var writer = new BatchWriter(Lane.Bulk, new HybridClock(new ManualTime()));
+        var value = new byte[valueBytes];
+        new Random(1).NextBytes(value);
+        writer.Append(1, Write(value));
+        writer.Append(2, new ReadReply(ReadOutcome.Hit, Standing.Primary, 3, default, RemainingTime.Unlimited, value));
+        writer.Append(3, new ReplicateRequest(new EntryRecord("key"u8.ToArray(), default, RemainingTime.Unlimited, EntryFlags.None, value), 7, false));
+        writer.Close(finishLong: true);
+        var stream = new MemoryStream();
+        await writer.RunAsync(stream, flush: true, default).WaitAsync(TestNode.Patience);
+
+        var messages = Assemble(stream.ToArray());
+        Assert.That(((WriteRequest)DecodeRequest(messages[1])).Value.Span.SequenceEqual(value));
+        var replicate = (ReplicateRequest)DecodeRequest(messages[3]);
+        Assert.That(replicate.Entry.Value.Span.SequenceEqual(value));
+        Assert.That(replicate.TableHash, Is.EqualTo(7));
+        var reader = new MessagePackReader(messages[2]);
+        var head = MessageHead.Read(ref reader);
+        var reply = (ReadReply)MessageCodec.DecodeReply(head, ref reader, messages[2], new ReceiveBuffer(messages[2]))!;
+        Assert.That(reply.Value.Span.SequenceEqual(value));
+        Assert.That(reply.TableHash, Is.EqualTo(3));
+    }
+
+    [Test]
+    public async Task LongReply_IsReleasedOnce_WhenItsLastChunkIsTaken()
+    {
+        var writer = new BatchWriter(Lane.Bulk, new HybridClock(new ManualTime()));
+        var stream = new GatedStream();
+        var loan = new CountedLoan();
+        writer.Append(1, LongReply(loan));
+        var running = writer.RunAsync(stream, flush: true, default);
+        await stream.WaitForWriteAsync();
+        Assert.That(loan.Returns, Is.Zero);
+
+        stream.LetWritesGo();
+        writer.Close(finishLong: true);
+        await running.WaitAsync(TestNode.Patience);
+
+        Assert.That(loan.Returns, Is.EqualTo(1));
+        Assert.That(Ids([.. stream.Writes.SelectMany(write => write)]), Has.Length.EqualTo(3));
+    }
+
+    [Test]
+    public async Task LongReply_IsReleasedOnce_WhenItIsAbandonedOrTheLaneIsOver([Values] bool isAbandoned)
+    {
+        var writer = new BatchWriter(Lane.Bulk, new HybridClock(new ManualTime()));
+        var stream = new GatedStream();
+        var loan = new CountedLoan();
+        writer.Append(1, LongReply(loan));
+        var running = writer.RunAsync(stream, flush: true, default);
+        await stream.WaitForWriteAsync();
+
+        if (isAbandoned)
+        {
+            writer.Abandon(1);
+        }
+
+        writer.Close(finishLong: false);
+        Assert.That(loan.Returns, Is.EqualTo(1));
+        stream.LetWritesGo();
+        await running.WaitAsync(TestNode.Patience);
+        Assert.That(loan.Returns, Is.EqualTo(1));
     }
 
     [Test]
@@ -87,12 +156,47 @@ internal sealed class BatchWriterTests
     public void Writer_Closed_TakesNothing([Values(Lane.Data, Lane.Bulk)] Lane lane)
     {
         var writer = new BatchWriter(lane, new HybridClock(new ManualTime()));
-        writer.Close();
+        writer.Close(finishLong: true);
 
         Assert.That(writer.Append(1, TestNode.Read("key")), Is.EqualTo(AppendOutcome.Closed));
     }
 
     private static WriteRequest Write(byte[] value) => new(default, false, default, default, value, WriteAck.All, 0, false);
+
+    private static ReadReply LongReply(IDisposable loan) =>
+        new(ReadOutcome.Hit, Standing.Primary, 0, default, RemainingTime.Unlimited, new byte[(3 * LaneLimits.SentChunkBytes) - 100]) { Loan = loan };
+
+    private static PeerRequest DecodeRequest(byte[] message)
+    {
+        var reader = new MessagePackReader(message);
+        var head = MessageHead.Read(ref reader);
+        return MessageCodec.DecodeRequest(head, ref reader)!;
+    }
+
+    /// <summary>By their ids.</summary>
+    private static Dictionary<uint, byte[]> Assemble(byte[] bytes)
+    {
+        var (whole, chunks) = (new Dictionary<uint, byte[]>(), new ChunkAssembly());
+        using var frames = new FrameReader(new MemoryStream(bytes), 2 << 20);
+        while (frames.ReadAsync(default).AsTask().GetAwaiter().GetResult() is { } message)
+        {
+            var reader = new MessagePackReader(message);
+            var head = MessageHead.Read(ref reader);
+            if (head.Kind != MessageKind.Chunk)
+            {
+                whole.Add(head.Id, message.ToArray());
+                continue;
+            }
+
+            var chunk = ControlCodec.ReadChunk(head, ref reader);
+            if (chunks.Add(head.Id, chunk) is { } buffer)
+            {
+                whole.Add(head.Id, buffer.Bytes[..chunk.WholeBytes]);
+            }
+        }
+
+        return whole;
+    }
 
     private static uint[] Ids(byte[] bytes) => [.. Messages(bytes).Select(message => message.Id)];
 
@@ -107,6 +211,13 @@ internal sealed class BatchWriterTests
         }
 
         return heads;
+    }
+
+    private sealed class CountedLoan : IDisposable
+    {
+        public int Returns { get; private set; }
+
+        public void Dispose() => Returns++;
     }
 
     /// <summary>Holds its first write back until a test lets it go.</summary>
