@@ -107,6 +107,8 @@ internal sealed record WriteRequest(
     bool PassedOver) : PeerRequest
 {
     public override Lane Lane => Value.Length > LaneLimits.InlineBytes ? Lane.Bulk : Lane.Data;
+
+    public override int ValueLength => Value.Length;
 }
 
 internal enum WriteOutcome : byte
@@ -137,6 +139,8 @@ internal sealed record WriteReply(WriteOutcome Outcome, ulong TableHash, int Nee
 internal sealed record ReplicateRequest(EntryRecord Entry, ulong TableHash, bool StandIn) : PeerRequest
 {
     public override Lane Lane => Entry.Value.Length > LaneLimits.InlineBytes ? Lane.Bulk : Lane.Data;
+
+    public override int ValueLength => Entry.Value.Length;
 }
 
 internal enum ReplicateOutcome : byte
@@ -174,6 +178,9 @@ internal static class LaneLimits
     /// <summary>Larger values travel on the bulk lane, in chunks.</summary>
     public const int InlineBytes = 64 << 10;
 
+    /// <summary>Slower than any link between nodes should be: 300 Mbit/s.</summary>
+    public const int SlowestBytesPerSecond = 32 << 20;
+
     /// <summary>The longest chunk that is taken.</summary>
     public const int ChunkBytes = 1 << 20;
 
@@ -181,4 +188,11 @@ internal static class LaneLimits
     /// The chunks that are sent: what stands on the way of a smaller message, and takes a processor from others, for some tens of microseconds.
     /// </summary>
     public const int SentChunkBytes = 128 << 10;
+
+    /// <summary>The same for a reply, before its length is known.</summary>
+    public static readonly TimeSpan TimeForLargeReply = TimeSpan.FromSeconds(2);
+
+    /// <summary>What a message with a large value may take longer than a small one: two seconds for 64 MiB.</summary>
+    public static TimeSpan TimeFor(int valueLength) =>
+        valueLength > InlineBytes ? TimeSpan.FromSeconds((double)valueLength / SlowestBytesPerSecond) : TimeSpan.Zero;
 }

@@ -54,6 +54,11 @@ internal abstract class PeerCall
         }
     }
 
+    /// <summary>The peer has answered that its reply is a large one and follows, in the time that such a one takes.</summary>
+    public virtual void OnFollows()
+    {
+    }
+
     /// <summary>Says what it ends with, before its ender lets go.</summary>
     public void EndWith(PeerReply reply) => Reply = reply;
 

@@ -17,6 +17,9 @@ internal enum Lane : byte
 internal abstract record PeerRequest
 {
     public abstract Lane Lane { get; }
+
+    /// <summary>The bytes of the value that it carries.</summary>
+    public virtual int ValueLength => 0;
 }
 
 /// <summary>What comes back: one reply for each request, or a <see cref="PeerFault"/>.</summary>

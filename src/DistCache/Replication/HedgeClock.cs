@@ -87,7 +87,7 @@ internal sealed class HedgeClock(TimeProvider time, TimeSpan delay)
             return;
         }
 
-        if (time.GetElapsedTime(read.StartedAt) >= delay)
+        if (time.GetElapsedTime(read.StartedAt) >= delay && !read.IsFollowing)
         {
             if (read.TryHedge(state))
             {

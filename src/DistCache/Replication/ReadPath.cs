@@ -151,7 +151,7 @@ internal sealed class ReadPath(
         for (var retry = 0; ; retry++)
         {
             read.Token.ThrowIfCancellationRequested();
-            var left = options.Timeout - time.GetElapsedTime(read.StartedAt);
+            var left = options.Timeout + (read.IsFollowing ? LaneLimits.TimeForLargeReply : TimeSpan.Zero) - time.GetElapsedTime(read.StartedAt);
             if (left <= TimeSpan.Zero)
             {
                 return null;

@@ -35,6 +35,7 @@ internal sealed class RemoteRead(ReadPath path) : PeerCall, IValueTaskSource<Rea
     private int _state = Answered;
     private int _isWatched;
     private bool _isUsedAgain;
+    private volatile bool _isFollowing;
 
     public override ReadRequest Request => _request;
 
@@ -52,6 +53,9 @@ internal sealed class RemoteRead(ReadPath path) : PeerCall, IValueTaskSource<Rea
 
     /// <summary>The next one among those that the hedge watches.</summary>
     public RemoteRead? NextWatched { get; set; }
+
+    /// <summary>The primary has answered that a large value follows: nobody else need be asked.</summary>
+    public bool IsFollowing => _isFollowing;
 
     /// <summary>Names this use of the object, and whether it still waits.</summary>
     public int State => Volatile.Read(ref _state);
@@ -90,12 +94,15 @@ internal sealed class RemoteRead(ReadPath path) : PeerCall, IValueTaskSource<Rea
     {
         First = first;
         _patience = patience;
+        _isFollowing = false;
 
         // A full fence: the hedge stops watching before it looks at the state for the last time, and this looks after it has set it.
         Interlocked.Exchange(ref _state, ((_state >> PhaseBits) + 1) << PhaseBits | Waiting);
         hedges.Watch(this);
         calls.Send(first, this, patience, Token);
     }
+
+    public override void OnFollows() => _isFollowing = true;
 
     /// <summary>The value of a hit is written to <paramref name="destination"/> where the caller goes on; gives whether it is one.</summary>
     public ValueTask<bool> Into(IBufferWriter<byte> destination)

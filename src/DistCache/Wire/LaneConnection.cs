@@ -129,7 +129,10 @@ internal sealed class LaneConnection : IDisposable
 
         if (ReferenceEquals(call.Reply, ForBulk))
         {
-            // It, or its reply, is too long for this lane: the same caller gets what the bulk lane says.
+            // It, or its reply, is too long for this lane: the same caller gets what the bulk lane says, in as much more time as the longest takes.
+            var more = LaneLimits.TimeForLargeReply.TotalSeconds * _context.Time.TimestampFrequency;
+            call.Deadline = call.Deadline < long.MaxValue - (long)more ? call.Deadline + (long)more : long.MaxValue;
+            call.OnFollows();
             if (_owner!.Bulk.Send(call) is not { } fault)
             {
                 return false;

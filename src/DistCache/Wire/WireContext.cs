@@ -24,7 +24,7 @@ internal sealed class WireContext(
     public Completions Completions { get; } = new();
 
     /// <summary>When the data lanes last did anything, by the timestamps of <see cref="Time"/>.</summary>
-    public long LastOnDataLanes { get; set; }
+    public long LastOnDataLanes { get; set; } = time.GetTimestamp() - time.TimestampFrequency;
 
     /// <summary>
     /// A rest in a large message while small ones are under way: they need the same processors, and a large one takes all there is.
@@ -35,6 +35,14 @@ internal sealed class WireContext(
 
     /// <summary>The end of all lanes.</summary>
     public CancellationTokenSource Closing { get; } = new();
+
+    /// <summary>As a timestamp; a message that carries a large value has more time.</summary>
+    public long DeadlineAfter(TimeSpan timeout, int valueLength)
+    {
+        var now = Time.GetTimestamp();
+        var ticks = (timeout.TotalSeconds + LaneLimits.TimeFor(valueLength).TotalSeconds) * Time.TimestampFrequency;
+        return timeout == Timeout.InfiniteTimeSpan || ticks >= long.MaxValue - now ? long.MaxValue : now + (long)ticks;
+    }
 
     public Hello CreateHello(Lane lane, ReadOnlyMemory<byte> nonce) => new(
         WireLimits.ProtocolVersion, Settings.Cluster, identity(), nonce, Clock.Current, lane, Settings.Secret is not null);

@@ -69,7 +69,7 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
         }
         else
         {
-            call.Deadline = ToDeadline(timeout);
+            call.Deadline = _context.DeadlineAfter(timeout, call.Request.ValueLength);
             call.CancellationToken = cancellationToken;
             fault = LanesOf(to)[(int)call.Request.Lane].Send(call);
             if (fault is null)
@@ -104,13 +104,6 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
         {
             await _server.DisposeAsync().ConfigureAwait(false);
         }
-    }
-
-    private long ToDeadline(TimeSpan timeout)
-    {
-        var now = _context.Time.GetTimestamp();
-        var ticks = timeout.TotalSeconds * _context.Time.TimestampFrequency;
-        return timeout == Timeout.InfiniteTimeSpan || ticks >= long.MaxValue - now ? long.MaxValue : now + (long)ticks;
     }
 
     private PeerLane[] LanesOf(PeerAddress address)

@@ -44,6 +44,9 @@ internal sealed class InMemoryCluster : IDisposable
     /// <summary>Until when a request stays on its way; null: no time at all.</summary>
     public Func<InMemoryNode, InMemoryNode, PeerRequest, Task?> Hold { get; set; } = static (_, _, _) => null;
 
+    /// <summary>Every reply is announced as one that follows on the bulk lane.</summary>
+    public bool RepliesFollow { get; set; }
+
     /// <summary>Every request that got through, in order.</summary>
     public List<(NodeName From, NodeName To, PeerRequest Request)> Delivered { get; } = [];
 
@@ -205,6 +208,30 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
     {
         var value = new byte[1_000];
         return Memory.Read(key, value, renew: false, out _, out var length) == LookupOutcome.Hit ? value[..length] : null;
+    }
+
+    public void Send(PeerAddress to, PeerCall call, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        if (_cluster.RepliesFollow)
+        {
+            call.OnFollows();
+        }
+
+        _ = CarryAsync();
+
+        async Task CarryAsync()
+        {
+            try
+            {
+                call.EndWith(await SendAsync(to, call.Request, timeout, cancellationToken));
+            }
+            catch (Exception exception)
+            {
+                call.EndWith(exception);
+            }
+
+            call.GoOn();
+        }
     }
 
     public async ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken)

@@ -32,6 +32,32 @@ public sealed class RemoteReadTests
         Assert.That(_held, Has.Count.EqualTo(1));
     }
 
+    /// <summary>Otherwise every large value would be sent by two owners.</summary>
+    [Test]
+    public async Task Reply_ThatFollowsOnTheBulkLane_IsWaitedForAlone(CancellationToken token)
+    {
+        var key = await SetAsync(0);
+        HoldReads();
+        _cluster.RepliesFollow = true;
+        var read = Asker.GetAsync(key);
+        _cluster.Time.Advance(10 * HedgeDelay);
+        Assert.That(read.IsCompleted, Is.False, "this node, the replica, has answered");
+        _held[0].SetResult();
+        Assert.That(await read.WaitAsync(token), Is.EqualTo(new byte[] { 0 }));
+    }
+
+    [Test]
+    public async Task Reply_ThatFollowsAndDoesNotCome_IsNotTheLastWord(CancellationToken token)
+    {
+        var key = await SetAsync(0);
+        HoldReads();
+        _cluster.RepliesFollow = true;
+        var read = Asker.GetAsync(key);
+        _cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(await read.WaitAsync(token), Is.EqualTo(new byte[] { 0 }));
+        _held[0].SetResult();
+    }
+
     [Test]
     public async Task Reply_LaterThanTheHedge_IsNotWaitedForWhereAReplicaSettlesIt(CancellationToken token)
     {

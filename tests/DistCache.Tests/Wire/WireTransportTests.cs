@@ -236,6 +236,29 @@ internal sealed class WireTransportTests
     }
 
     [Test]
+    public async Task Request_WithALargeValue_HasTimeForIt()
+    {
+        var time = new ManualTime();
+        await using var here = TestNode.Create("patient", time: time);
+        var arrived = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var answer = new TaskCompletionSource<PeerReply>();
+        _there.OnRequest = (_, _, _) =>
+        {
+            arrived.TrySetResult();
+            return new ValueTask<PeerReply>(answer.Task);
+        };
+        var request = new WriteRequest(new byte[] { 1 }, false, default, RemainingTime.Unlimited, new byte[8 << 20], WriteAck.All, 0, false);
+        var write = here.SendAsync(_there, request, TimeSpan.FromSeconds(1)).AsTask();
+        await arrived.Task.WaitAsync(TestNode.Patience);
+
+        time.Advance(TimeSpan.FromMilliseconds(1_240));
+        Assert.That(write.IsCompleted, Is.False, "8 MiB may take a quarter of a second more");
+        time.Advance(TimeSpan.FromMilliseconds(20));
+        Assert.That(await write.WaitAsync(TestNode.Patience), Is.SameAs(PeerFault.TimedOut));
+        answer.SetResult(DoneReply.Instance);
+    }
+
+    [Test]
     public async Task Value_LongerThanALane_TravelsInChunksBothWays([Values(65_537, 1 << 20, 3_500_000)] int size)
     {
         var value = new byte[size];
