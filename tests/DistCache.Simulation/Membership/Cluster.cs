@@ -10,21 +10,25 @@ internal sealed class Cluster : IDisposable
     private readonly ClusterProfile _profile;
     private readonly Func<SimulatedNode, Seams, Func<Seams, MembershipProcess>, IProcess> _compose;
     private readonly List<PeerAddress> _seeds = [];
+    private readonly int _replicaCount;
 
     /// <param name="nodes">How many there are at first.</param>
     /// <param name="profile">How patient they are.</param>
     /// <param name="seed">Decides everything that chance decides.</param>
     /// <param name="seeds">How many of the nodes are in the seed list.</param>
+    /// <param name="replicaCount">What each tells the others that it wants.</param>
     /// <param name="compose">Puts more on top of the membership; null for nothing more.</param>
     public Cluster(
         int nodes,
         ClusterProfile profile,
         int seed = 1,
         int seeds = 3,
+        int replicaCount = 1,
         Func<SimulatedNode, Seams, Func<Seams, MembershipProcess>, IProcess>? compose = null)
     {
         _compose = compose ?? ((_, seams, membership) => membership(seams));
         _profile = profile;
+        _replicaCount = replicaCount;
         Timing = SwimTiming.Of(profile);
         Simulation = new Simulation(Environment.GetEnvironmentVariable("DISTCACHE_SEED") is { } given ? int.Parse(given, null) : seed);
         Simulation.Checkers.AddRange([new SoundViews(), new OnlyForward(), Ownership, new OneView(), new NoErrors()]);
@@ -66,7 +70,7 @@ internal sealed class Cluster : IDisposable
         var node = new SimulatedNode(Simulation, number, name ?? $"n{number}", address, (self, seams) => _compose(self, seams, own => new MembershipProcess(
             self,
             own,
-            new MembershipSettings(NodeName.Parse(self.Name), self.Address, "", 1, _profile, TimeSpan.FromSeconds(5)),
+            new MembershipSettings(NodeName.Parse(self.Name), self.Address, "", _replicaCount, _profile, TimeSpan.FromSeconds(5)),
             new StaticSeeds(_seeds))));
         Simulation.Add(node);
         return node;

@@ -1,3 +1,5 @@
+using NUnit.Framework.Internal;
+
 namespace DistCache.Simulation.Membership;
 
 /// <summary>
@@ -22,7 +24,7 @@ public sealed class Swarm
     [Test]
     public void Faults_OfEveryKindAtRandom_EndInOneView([Range(0, Batches - 1)] int batch) => RunSeeds(batch, Batches, Run);
 
-    /// <summary>Runs each <paramref name="batches"/>th of the seeds, or the single one that is asked for.</summary>
+    /// <summary>Runs each <paramref name="batches"/>th of the seeds to its end, or the single one that is asked for; then names all that failed.</summary>
     internal static void RunSeeds(int batch, int batches, Action<int> run)
     {
         if (Environment.GetEnvironmentVariable("DISTCACHE_SEED") is { } given)
@@ -31,10 +33,22 @@ public sealed class Swarm
             return;
         }
 
+        var failures = new List<(int Seed, Exception Reason)>();
         for (var seed = First + batch; seed < First + Seeds; seed += batches)
         {
-            run(seed);
+            // Else the test would keep the first failure to itself, and fail whatever comes after it.
+            using var _ = new TestExecutionContext.IsolatedContext();
+            try
+            {
+                run(seed);
+            }
+            catch (Exception reason)
+            {
+                failures.Add((seed, reason));
+            }
         }
+
+        Assert.That(failures, Is.Empty, () => $"Seeds that fail: {string.Join(", ", failures.Select(failure => failure.Seed))}. The first: {failures[0].Reason}");
     }
 
     private static void Run(int seed)

@@ -20,7 +20,12 @@ internal sealed class CacheCluster : IDisposable
     {
         _keys = keys;
         Options = options ?? new ReplicationOptions();
-        Members = new Cluster(nodes, ClusterProfile.Fast, seed, compose: (_, seams, membership) => new CacheProcess(seams, membership, Options, sizeLimit));
+        Members = new Cluster(
+            nodes,
+            ClusterProfile.Fast,
+            seed,
+            replicaCount: Options.ReplicaCount,
+            compose: (_, seams, membership) => new CacheProcess(seams, membership, Options, sizeLimit));
     }
 
     public Cluster Members { get; }
