@@ -121,7 +121,7 @@ internal sealed class CacheCluster : IDisposable
         RemainingTime? life = milliseconds is null ? null : isSliding ? new(Expiration.Never, milliseconds.Value, 0) : new(milliseconds.Value, 0, 0);
         if (await CacheOf(node).WriteAsync(key, write.Value, life))
         {
-            write.End = Simulation.Elapsed;
+            write.Acknowledge(Simulation.Elapsed, HighestHeld(key));
         }
         else
         {
@@ -153,6 +153,7 @@ internal sealed class CacheCluster : IDisposable
             Simulation.RunUntil(() => read.IsCompleted, Options.Timeout * 3, "a read ends");
             var (answered, value) = read.Result;
             var wrong = answered ? History.Judge(key, value, start, Simulation.Elapsed) : $"{key} was not answered";
+            History.Use(key, Simulation.Elapsed);
             Assert.That(wrong, Is.Null, () => $"On {node.Name}. {Simulation.Describe()}");
         }
     }
@@ -212,6 +213,9 @@ internal sealed class CacheCluster : IDisposable
         }
     }
 
+    private EntryVersion? HighestHeld(string key) =>
+        Simulation.RunningNodes.Where(node => !node.IsPaused).Max(node => CacheOf(node).Held(key)?.Version);
+
     private string KeyOf(int era) => $"k{(era * _keys) + Simulation.Random.Next(_keys)}";
 
     private async Task ReadAndJudgeAsync(SimulatedNode node, string key)
@@ -219,13 +223,11 @@ internal sealed class CacheCluster : IDisposable
         var start = Simulation.Elapsed;
         var (answered, value) = await CacheOf(node).ReadAsync(key);
         Reads++;
-        if (JudgesReads)
+        var wrong = answered ? History.Judge(key, value, start, Simulation.Elapsed) : $"{key} was not answered";
+        History.Use(key, Simulation.Elapsed);
+        if (JudgesReads && wrong is not null)
         {
-            var wrong = answered ? History.Judge(key, value, start, Simulation.Elapsed) : $"{key} was not answered";
-            if (wrong is not null)
-            {
-                Simulation.Trace.Errors.Add($"On {node.Name} at {start}: {wrong}");
-            }
+            Simulation.Trace.Errors.Add($"On {node.Name} at {start}: {wrong}");
         }
     }
 

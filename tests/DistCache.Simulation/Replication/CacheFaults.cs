@@ -18,6 +18,11 @@ internal sealed class CacheFaults(CacheCluster cluster, bool withCuts)
 
     public void InjectOne()
     {
+        if (cluster.History.IsEstranged && !_isNetworkBad && cluster.IsSettled())
+        {
+            cluster.History.Reconcile(cluster.Simulation.Elapsed);
+        }
+
         var node = cluster.Nodes[_random.Next(cluster.Nodes.Count)];
         switch (_random.Next(12))
         {
@@ -124,7 +129,29 @@ internal sealed class CacheFaults(CacheCluster cluster, bool withCuts)
         }
 
         node.Start();
+        if (cluster.Simulation.RunningNodes.Except(Reached(node)).Any())
+        {
+            Note($"nobody beyond the cut knows of {node.Name}");
+            cluster.History.Estrange(cluster.Simulation.Elapsed);
+        }
+
         _calmSince = cluster.Simulation.Elapsed;
+    }
+
+    /// <summary>Everybody who can hear of this node, over others or directly.</summary>
+    private HashSet<SimulatedNode> Reached(SimulatedNode from)
+    {
+        HashSet<SimulatedNode> reached = [from];
+        var network = cluster.Members.Network;
+        for (var count = 0; count < reached.Count;)
+        {
+            count = reached.Count;
+            reached.UnionWith(cluster.Simulation.RunningNodes
+                .Where(node => reached.Any(other => !network[node.Address, other.Address].IsCut && !network[other.Address, node.Address].IsCut))
+                .ToArray());
+        }
+
+        return reached;
     }
 
     private void Resume(SimulatedNode node)

@@ -119,13 +119,15 @@ internal sealed class CacheProcess : IProcess
         var slot = Slot.Of(bytes);
         if (Replicator.Reads.AnswersAlone(slot))
         {
-            return (true, Held(key)?.Value);
+            var value = new byte[MaximumValueBytes];
+            var outcome = Replicator.Reads.Look(bytes, slot, value, renew: true, out _, out _);
+            return (true, outcome == LookupOutcome.Hit ? BitConverter.ToInt32(value) : null);
         }
 
         var reply = await Replicator.Reads.ReadAsync(bytes, renew: true, withValue: true, CancellationToken.None);
-        int? value = reply?.Outcome == ReadOutcome.Hit ? BitConverter.ToInt32(reply.Value.Span) : null;
+        int? found = reply?.Outcome == ReadOutcome.Hit ? BitConverter.ToInt32(reply.Value.Span) : null;
         reply?.Release();
-        return (reply is not null, value);
+        return (reply is not null, found);
     }
 
     /// <summary>This node's own copy is used, and nobody told.</summary>

@@ -39,14 +39,13 @@ public sealed class CacheSwarm
         };
         var war = Wars[shape.Next(Wars.Length)];
         var withCuts = shape.Next(3) > 0;
-        using var cluster = new CacheCluster(shape.Next(5) == 0 ? shape.Next(1, 3) : shape.Next(3, 6), seed, Keys, options) 
+        using var cluster = new CacheCluster(shape.Next(5) == 0 ? shape.Next(1, 3) : shape.Next(3, 6), seed, Keys, options)
         {
             EraLength = TimeSpan.FromSeconds(5),
             LongestLifetime = war.LongestLifetime,
         };
         if (!withCuts)
         {
-            cluster.History.Resolution = TimeSpan.FromSeconds(1);
             cluster.Nodes[0].ClockError = TimeSpan.FromHours(shape.Next(-1, 2));
         }
 
@@ -76,6 +75,7 @@ public sealed class CacheSwarm
 
         faults.EndAll();
         cluster.Settle();
+        cluster.History.Reconcile(cluster.Simulation.Elapsed);
         cluster.Simulation.Run(Recovery);
         cluster.JudgesReads = true;
         cluster.Simulation.Run(Peace);

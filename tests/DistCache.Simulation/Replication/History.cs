@@ -1,3 +1,5 @@
+using DistCache.Entries;
+
 namespace DistCache.Simulation.Replication;
 
 /// <summary>A write: its place in time, and whether it was acknowledged. <see cref="End"/> is the end of time for one that was not.</summary>
@@ -8,9 +10,17 @@ namespace DistCache.Simulation.Replication;
 /// <param name="IsSliding">Each use begins the lifetime anew.</param>
 internal sealed record Write(string Key, int? Value, TimeSpan Start, TimeSpan? Lifetime = null, bool IsSliding = false)
 {
-    public TimeSpan End { get; set; } = TimeSpan.MaxValue;
+    public TimeSpan End { get; private set; } = TimeSpan.MaxValue;
+
+    /// <summary>The highest that any node which ran held of the key when this was acknowledged: its own, or that of a later write.</summary>
+    public EntryVersion? Version { get; private set; }
+
+    /// <summary>It goes some day, and may be forgotten then.</summary>
+    public bool HasEnd => Value is null || Lifetime is not null;
 
     public bool IsAcknowledged => End < TimeSpan.MaxValue;
+
+    public void Acknowledge(TimeSpan now, EntryVersion? held) => (End, Version) = (now, held);
 }
 
 /// <summary>
@@ -20,6 +30,8 @@ internal sealed record Write(string Key, int? Value, TimeSpan Start, TimeSpan? L
 internal sealed class History
 {
     private readonly Dictionary<string, List<Write>> _writes = [];
+    private readonly Dictionary<string, TimeSpan> _used = [];
+    private readonly List<(TimeSpan From, TimeSpan To)> _estranged = [];
     private int _lastValue;
     private TimeSpan _forgiven;
 
@@ -29,9 +41,9 @@ internal sealed class History
 
     /// <summary>
     /// Versions are ordered by milliseconds: two writes on different sides of a split that are closer than this may win either way, and expiry
-    /// is no finer. A node whose clock is behind the cluster's has what its messages told it.
+    /// is no finer.
     /// </summary>
-    public TimeSpan Resolution { get; set; } = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan Resolution = TimeSpan.FromMilliseconds(5);
 
     /// <summary>Messages take their time, and what remains of a lifetime is told in them; one that a paused node found late lives longer by that.</summary>
     public TimeSpan ExpirySlack { get; set; } = TimeSpan.FromSeconds(2);
@@ -42,12 +54,37 @@ internal sealed class History
     /// <summary>More copies were lost at once than the promise covers: what was written before may be gone, in whole or in part.</summary>
     public void Forgive(TimeSpan now) => _forgiven = now;
 
+    /// <summary>
+    /// From here on to <see cref="Reconcile"/> a node that started anew is cut off from others that do not know of it: what ends on one side, and
+    /// is confirmed there, does not hide what the other side has.
+    /// </summary>
+    public void Estrange(TimeSpan now)
+    {
+        if (!IsEstranged)
+        {
+            _estranged.Add((now, TimeSpan.MaxValue));
+        }
+    }
+
+    public bool IsEstranged => _estranged.Count > 0 && _estranged[^1].To == TimeSpan.MaxValue;
+
+    public void Reconcile(TimeSpan now)
+    {
+        if (IsEstranged)
+        {
+            _estranged[^1] = (_estranged[^1].From, now);
+        }
+    }
+
     public Write Begin(string key, bool isRemove, TimeSpan now, TimeSpan? lifetime = null, bool isSliding = false)
     {
         var write = new Write(key, isRemove ? null : ++_lastValue, now, isRemove ? null : lifetime, isSliding);
         (_writes.TryGetValue(key, out var writes) ? writes : _writes[key] = []).Add(write);
         return write;
     }
+
+    /// <summary>A read of this key begins, or ends: whoever answers it counts a use in between.</summary>
+    public void Use(string key, TimeSpan now) => _used[key] = now;
 
     /// <summary>
     /// What is wrong with a read that began at <paramref name="start"/>, ended at <paramref name="end"/> and gave <paramref name="value"/>; null
@@ -63,9 +100,9 @@ internal sealed class History
             return $"{key} gave {value}, which nobody wrote";
         }
 
-        if (value is not null && sources[0] is { IsAcknowledged: true, IsSliding: false } source && source.End + source.Lifetime + ExpirySlack < start)
+        if (value is not null && sources[0] is { IsAcknowledged: true } source && LastUse(source) + source.Lifetime + ExpirySlack < start)
         {
-            return $"{key} gave {value}, which was acknowledged at {source.End} and expired {source.Lifetime} later";
+            return $"{key} gave {value}, which was acknowledged at {source.End}, last used at {LastUse(source)} and expired {source.Lifetime} later";
         }
 
         if (value is null && before.Count == 0)
@@ -74,8 +111,20 @@ internal sealed class History
         }
 
         var newest = before.MaxBy(write => write.Start);
-        return newest is null || sources.Any(write => write.End >= newest.Start - Resolution)
+        return newest is null || sources.Exists(source => before.TrueForAll(write => MayHide(source, write)))
             ? null
             : $"{key} gave {value?.ToString() ?? "nothing"}, after {newest.Value?.ToString() ?? "its removal"}{(newest.Lifetime is null ? "" : $", to live for {newest.Lifetime},")} was acknowledged (it began at {newest.Start} and ended at {newest.End})";
     }
+
+    private TimeSpan LastUse(Write write) =>
+        write.IsSliding && _used.TryGetValue(write.Key, out var used) && used > write.End ? used : write.End;
+
+    /// <summary>
+    /// Whether a read may give <paramref name="source"/> although <paramref name="write"/> was acknowledged: it is no older; or it was out of sight, in a
+    /// process that stood still or on the other side of a cut, and bears the higher version because the clocks are wrong; or its side was unknown.
+    /// </summary>
+    private bool MayHide(Write source, Write write) =>
+        source.End >= write.Start - Resolution
+        || source.Version > write.Version
+        || (write.HasEnd && _estranged.Exists(time => write.Start >= time.From && write.Start <= time.To));
 }
