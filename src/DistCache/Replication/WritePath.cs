@@ -16,6 +16,7 @@ namespace DistCache.Replication;
 /// <item>An owner that is silent for a quarter of the timeout is stood in for by the next node on the ring; one that is known not to answer, at once.</item>
 /// <item>It is acknowledged when enough copies exist, never more than members are reachable.</item>
 /// <item>An owner that did not take its copy is owed it: see <see cref="Debts"/>.</item>
+/// <item>Where the table of whoever writes changed meanwhile, it goes to the owners by the new one as well, before it is acknowledged.</item>
 /// <item>Where an owner held a higher version, whoever writes, and still waits, stamps the write again above that.</item>
 /// </list>
 /// No lock is held across a call; no replica waits for another.
@@ -46,6 +47,7 @@ internal sealed class WritePath(
         var passed = new HashSet<NodeIdentity>();
         var retries = 0;
         var stamps = 0;
+        WriteReply? acknowledged = null;
         for (var isNew = true; ;)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -53,7 +55,7 @@ internal sealed class WritePath(
             var left = options.Timeout - time.GetElapsedTime(started);
             if (left <= TimeSpan.Zero || !TryFindActingPrimary(routing, slot, passed, out var target))
             {
-                return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, CopiesNeeded(request.Ack, routing.Table.ReplicaCount), 0);
+                return acknowledged ?? new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, CopiesNeeded(request.Ack, routing.Table.ReplicaCount), 0);
             }
 
             request = request with
@@ -77,8 +79,12 @@ internal sealed class WritePath(
                     return superseded with { Outcome = WriteOutcome.Acknowledged };
                 case WriteReply { Outcome: WriteOutcome.NotMine } when ++retries <= MaximumRetries:
                     break;
+                case WriteReply { Outcome: WriteOutcome.Acknowledged } write when !ReferenceEquals(ownership.Current.Table, routing.Table) && ++retries <= MaximumRetries:
+                    // By a table that is over: a node that joins knows some members before the others, and the primary may be among those.
+                    acknowledged = write;
+                    break;
                 case WriteReply { Outcome: not WriteOutcome.NotMine } write:
-                    return write;
+                    return acknowledged ?? write;
                 default:
                     passed.Add(target.Record.Identity);
                     break;
