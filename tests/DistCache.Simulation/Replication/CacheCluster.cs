@@ -121,7 +121,7 @@ internal sealed class CacheCluster : IDisposable
         RemainingTime? life = milliseconds is null ? null : isSliding ? new(Expiration.Never, milliseconds.Value, 0) : new(milliseconds.Value, 0, 0);
         if (await CacheOf(node).WriteAsync(key, write.Value, life))
         {
-            write.Acknowledge(Simulation.Elapsed, HighestHeld(key));
+            write.Acknowledge(Simulation.Elapsed, HighestHeld(key), IsSettled());
         }
         else
         {

@@ -46,6 +46,7 @@ public sealed class CacheSwarm
         };
         if (!withCuts)
         {
+            cluster.History.UnsettledResolution = TimeSpan.FromSeconds(1);
             cluster.Nodes[0].ClockError = TimeSpan.FromHours(shape.Next(-1, 2));
         }
 

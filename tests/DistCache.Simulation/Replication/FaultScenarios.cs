@@ -157,6 +157,24 @@ public sealed class FaultScenarios
         cluster.CheckEverything();
     }
 
+    /// <summary>Each write follows another node's at once, before its writer's clock was told of that.</summary>
+    [TestCase(-1)]
+    [TestCase(1)]
+    public void WrongClock_OnOneNode_TheLaterWriteWins(int hours)
+    {
+        using var cluster = new CacheCluster(3, seed: 8);
+        cluster.Nodes[1].ClockError = TimeSpan.FromHours(hours);
+        cluster.Form();
+        for (var i = 0; i < 120; i++)
+        {
+            var write = cluster.WriteAsync(cluster.Nodes[i % 3], $"k{i / 3}");
+            cluster.Simulation.RunUntil(() => write.IsCompleted, TimeSpan.FromSeconds(1), "it is written");
+        }
+
+        cluster.CheckReads();
+        Assert.That(cluster.History.Acknowledged, Is.EqualTo(120));
+    }
+
     private static void RunOverBadLinks(int seed, Link link, bool judgesReads)
     {
         using var cluster = new CacheCluster(3, seed).Form();

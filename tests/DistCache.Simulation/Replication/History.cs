@@ -20,7 +20,10 @@ internal sealed record Write(string Key, int? Value, TimeSpan Start, TimeSpan? L
 
     public bool IsAcknowledged => End < TimeSpan.MaxValue;
 
-    public void Acknowledge(TimeSpan now, EntryVersion? held) => (End, Version) = (now, held);
+    /// <summary>All nodes worked by one table when it was acknowledged.</summary>
+    public bool WasSettled { get; private set; }
+
+    public void Acknowledge(TimeSpan now, EntryVersion? held, bool isSettled) => (End, Version, WasSettled) = (now, held, isSettled);
 }
 
 /// <summary>
@@ -44,6 +47,9 @@ internal sealed class History
     /// is no finer.
     /// </summary>
     private static readonly TimeSpan Resolution = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>The same while tables differ: a node whose clock is behind the others' has what the last message told it.</summary>
+    public TimeSpan UnsettledResolution { get; set; } = Resolution;
 
     /// <summary>Messages take their time, and what remains of a lifetime is told in them; one that a paused node found late lives longer by that.</summary>
     public TimeSpan ExpirySlack { get; set; } = TimeSpan.FromSeconds(2);
@@ -83,7 +89,7 @@ internal sealed class History
         return write;
     }
 
-    /// <summary>A read of this key begins, or ends: whoever answers it counts a use in between.</summary>
+    /// <summary>A read of this key ended: whoever answered it counted a use no later than this.</summary>
     public void Use(string key, TimeSpan now) => _used[key] = now;
 
     /// <summary>
@@ -124,7 +130,7 @@ internal sealed class History
     /// process that stood still or on the other side of a cut, and bears the higher version because the clocks are wrong; or its side was unknown.
     /// </summary>
     private bool MayHide(Write source, Write write) =>
-        source.End >= write.Start - Resolution
+        source.End >= write.Start - (write.WasSettled ? Resolution : UnsettledResolution)
         || source.Version > write.Version
         || (write.HasEnd && _estranged.Exists(time => write.Start >= time.From && write.Start <= time.To));
 }

@@ -102,11 +102,54 @@ public sealed class AntiEntropyTests
         });
     }
 
+    /// <summary>Each keeps the watermark down by a rule of its own: no agreement, no answer, something held by one who does not own it.</summary>
+    [Test]
+    public void AnOlderCopyElsewhere_DoesNotReturn_WhenTheNewerOneHasExpired([Values("not compared", "not answering", "a stray")] string elsewhere)
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var key = Encoding.UTF8.GetBytes("key");
+        var owners = cluster.OwnersOf(key).ToArray();
+        var behind = elsewhere == "not compared" ? owners[1] : cluster.Nodes.Except(owners).Single();
+        Apply(behind, key, Old(cluster), 1);
+        foreach (var owner in owners.Where(owner => owner != behind))
+        {
+            Apply(owner, key, Old(cluster) + 1, 2, new RemainingTime(100_000, 0, 0));
+        }
+
+        cluster.Fault = (from, to, request) =>
+            (from == behind || to == behind) && (elsewhere == "not answering" || request is not HoldingsRequest) ? PeerFault.TimedOut : null;
+        cluster.Time.Advance(TimeSpan.FromSeconds(150));
+        Assert.That(behind.Held(key), Is.EqualTo(new byte[] { 1 }), "it still has it");
+
+        cluster.Fault = static (_, _, _) => null;
+        cluster.Time.Advance(TwoRounds);
+        Assert.That(cluster.Nodes.Select(node => node.Held(key)), Is.All.Null);
+    }
+
+    /// <summary>It was stamped before the round and arrives after it, at one of the owners: no eviction at the other.</summary>
+    [Test]
+    public void ACopyThatWasOnItsWay_DuringARound_IsSentInTheNext()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = Encoding.UTF8.GetBytes("key");
+        cluster.Time.Advance(TwoRounds);
+        cluster.Delivered.Clear();
+        for (var waited = 0; waited < 40 && !cluster.Delivered.Exists(delivery => delivery.Request is DigestRequest && delivery.From == cluster.Nodes[0].Identity.Name); waited++)
+        {
+            cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        var justBefore = (ulong)cluster.Time.GetUtcNow().AddSeconds(-2).ToUnixTimeMilliseconds() << HybridClock.CounterBits;
+        Apply(cluster.Nodes[0], key, justBefore, 1);
+        cluster.Time.Advance(TwoRounds);
+        Assert.That(cluster.Nodes[1].Held(key), Is.EqualTo(new byte[] { 1 }));
+    }
+
     private static ulong Old(InMemoryCluster cluster) =>
         (ulong)cluster.Time.GetUtcNow().AddSeconds(-6).ToUnixTimeMilliseconds() << HybridClock.CounterBits;
 
-    private static void Apply(InMemoryNode node, byte[] key, ulong clock, byte value) => node.Replicator.Writes.Take(
-        new EntryRecord(key, new EntryVersion(clock, 1), RemainingTime.Unlimited, EntryFlags.None, new[] { value }), out _);
+    private static void Apply(InMemoryNode node, byte[] key, ulong clock, byte value, RemainingTime? remaining = null) => node.Replicator.Writes.Take(
+        new EntryRecord(key, new EntryVersion(clock, 1), remaining ?? RemainingTime.Unlimited, EntryFlags.None, new[] { value }), out _);
 
     [Test]
     public void WhereOneEntryOfABatchDidNotArrive_ItIsOfferedAgain()

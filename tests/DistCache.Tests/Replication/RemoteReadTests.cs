@@ -71,17 +71,20 @@ public sealed class RemoteReadTests
     }
 
     [Test]
+    public async Task Reply_LaterThanTheHedge_CountsWhereTheReplicaHasNothing(CancellationToken token)
+    {
+        var key = await SetAsync(0);
+        Asker.Memory.Clear();
+        await AssertThePrimaryIsWaitedForAsync(key, token);
+    }
+
+    [Test]
     public async Task Reply_LaterThanTheHedge_CountsWhereTheReplicaDoesNotSettleIt(CancellationToken token)
     {
         _cluster.Dispose();
         Start(WriteAck.Primary);
         var key = await SetAsync(0);
-        HoldReads();
-        var read = Asker.GetAsync(key);
-        _cluster.Time.Advance(HedgeDelay);
-        Assert.That(read.IsCompleted, Is.False);
-        _held[0].SetResult();
-        Assert.That(await read.WaitAsync(token), Is.EqualTo(new byte[] { 0 }));
+        await AssertThePrimaryIsWaitedForAsync(key, token);
     }
 
     /// <summary>The second read uses the object of the first, which the hedge still watches.</summary>
@@ -184,5 +187,15 @@ public sealed class RemoteReadTests
         var key = InMemoryCluster.KeyLedBy(Asker, _cluster.Nodes[1], skip: value);
         await Asker.SetAsync(key, [value]);
         return key;
+    }
+
+    private async Task AssertThePrimaryIsWaitedForAsync(byte[] key, CancellationToken token)
+    {
+        HoldReads();
+        var read = Asker.GetAsync(key);
+        _cluster.Time.Advance(HedgeDelay);
+        Assert.That(read.IsCompleted, Is.False);
+        _held[0].SetResult();
+        Assert.That(await read.WaitAsync(token), Is.EqualTo(new byte[] { 0 }));
     }
 }

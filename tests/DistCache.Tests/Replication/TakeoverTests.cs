@@ -1,4 +1,5 @@
 using System.Text;
+using DistCache.Entries;
 using DistCache.Peers;
 
 namespace DistCache.Tests.Replication;
@@ -208,22 +209,101 @@ public sealed class TakeoverTests
     public async Task AfterAStandstill_TheOldPrimaryDoesNotAnswerWithWhatItMissed()
     {
         using var cluster = new InMemoryCluster("a", "b", "c");
-        var (asleep, other) = (cluster.Nodes[0], cluster.Nodes[1]);
-        var key = InMemoryCluster.KeyLedBy(asleep, asleep);
-        await other.SetAsync(key, [1]);
-        cluster.Fault = (from, to, _) => from == asleep || to == asleep ? PeerFault.TimedOut : null;
-        cluster.Time.Jump(TimeSpan.FromSeconds(3));
-        await other.SetAsync(key, [2]);
+        var (asleep, key) = await SleepThroughAWriteAsync(cluster);
         Assert.That(asleep.Held(key), Is.EqualTo(new byte[] { 1 }), "it slept through the second write");
 
         cluster.Fault = static (_, _, _) => null;
 
-        Assert.That(asleep.Replicator.Reads.AnswersAlone(DistCache.Entries.Slot.Of(key)), Is.False, "before any timer had its turn");
+        Assert.That(asleep.Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.False, "before any timer had its turn");
         Assert.That(await asleep.GetAsync(key), Is.EqualTo(new byte[] { 2 }));
         Assert.That(await cluster.Nodes[2].GetAsync(key), Is.EqualTo(new byte[] { 2 }));
         cluster.Time.Advance(TimeSpan.FromSeconds(1));
-        Assert.That(asleep.Replicator.Reads.AnswersAlone(DistCache.Entries.Slot.Of(key)), Is.True, "after the comparison");
+        Assert.That(asleep.Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.True, "after the comparison");
         Assert.That(asleep.Held(key), Is.EqualTo(new byte[] { 2 }));
+    }
+
+    /// <summary>It led writes that nobody else has; the table never changed, since it was back before that.</summary>
+    [Test]
+    public void AMember_GivenUpForAMoment_IsAskedForWhatItHas()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (here, away) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(here, here);
+        here.See(cluster.Nodes, node => node == away ? MemberState.Dead : MemberState.Alive);
+        Take(away, key, 2);
+        here.See(cluster.Nodes, static _ => MemberState.Alive);
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(here.Held(key), Is.EqualTo(new byte[] { 2 }));
+    }
+
+    /// <summary>The replica had missed a write that a stand-in took: now that it leads it must not answer with what it has.</summary>
+    [Test]
+    public void AReplica_ThatLeadsNow_HasComparedWithTheOthers()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var key = Key(1);
+        var (replica, standIn) = (cluster.OwnersOf(key).Last(), cluster.Nodes.Except(cluster.OwnersOf(key)).Single());
+        var others = cluster.Nodes.Except([cluster.OwnersOf(key).First()]).ToArray();
+        cluster.Fault = static (_, _, request) => request is CompareRequest or ReplicateRequest ? PeerFault.TimedOut : null;
+        Take(replica, key, 1);
+        cluster.Time.Advance(TimeSpan.FromMilliseconds(1));
+        Take(standIn, key, 2);
+        cluster.Settle(others);
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(cluster.Nodes.Where(node => others.Contains(node) && node.Replicator.Reads.AnswersAlone(Slot.Of(key))).Select(node => node.Held(key)), Is.EqualTo(new[] { new byte[] { 2 } }));
+    }
+
+    /// <summary>It came with what the owner has to fetch, and is silent; then the table changes once more, and nothing about this key.</summary>
+    [Test]
+    public void ATakeover_ThatAnotherTableEnds_GoesOnWithWhatWasMissing()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var owner = cluster.Nodes[0];
+        var newcomer = cluster.Add("c", 3_000);
+        cluster.Nodes.Add(newcomer);
+        foreach (var key in Enumerable.Range(0, Keys))
+        {
+            Take(newcomer, Key(key), 1);
+        }
+
+        cluster.Fault = (from, to, request) => to == newcomer || request is CompareRequest or ReplicateRequest ? PeerFault.TimedOut : null;
+        cluster.Settle();
+        cluster.Nodes.Add(cluster.Add("d", 4_000));
+        cluster.Settle();
+        cluster.Fault = static (_, _, request) => request is CompareRequest or ReplicateRequest ? PeerFault.TimedOut : null;
+        cluster.Time.Advance(TimeSpan.FromSeconds(5));
+        var owned = Enumerable.Range(0, Keys).Select(Key).Where(key => cluster.OwnersOf(key).Contains(owner)).ToList();
+        Assert.That(owned, Is.Not.Empty);
+        Assert.That(owned.Select(owner.Held), Is.All.Not.Null);
+    }
+
+    /// <summary>Whoever owes it what it missed cannot pay.</summary>
+    [Test]
+    public async Task AfterAStandstill_OnceItsTimersRun_ItHasComparedBeforeItAnswersAlone()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var (asleep, key) = await SleepThroughAWriteAsync(cluster);
+        cluster.Fault = static (_, _, request) => request is CompareRequest or ReplicateRequest ? PeerFault.TimedOut : null;
+
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+
+        Assert.That(asleep.Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.True);
+        Assert.That(asleep.Held(key), Is.EqualTo(new byte[] { 2 }));
+    }
+
+    [Test]
+    public void SlidingEntry_ThatIsTakenOver_WasLastUsedWhereItCameFrom()
+    {
+        using var cluster = new InMemoryCluster("a");
+        Take(cluster.Nodes[0], Key(1), 1, new RemainingTime(Expiration.Never, 20_000, 0));
+        cluster.Time.Advance(TimeSpan.FromSeconds(15));
+        var taker = cluster.Add("b", 2_000);
+        cluster.Nodes.Add(taker);
+        cluster.Settle();
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(taker.Held(Key(1)), Is.Not.Null, "it was taken over");
+        cluster.Time.Advance(TimeSpan.FromSeconds(5));
+        Assert.That(taker.Held(Key(1)), Is.Null);
     }
 
     [Test]
@@ -316,5 +396,20 @@ public sealed class TakeoverTests
         reborn.Replicator.Open();
         var reply = await reborn.Replicator.Handle(request)!.Value;
         Assert.That(DistCache.Replication.Inquiry.IsSettledBy(reply, hash, cluster.Options), Is.False, "a miss under another table");
+    }
+
+    private static void Take(InMemoryNode node, byte[] key, byte value, RemainingTime? remaining = null) => node.Replicator.Writes.Take(
+        new EntryRecord(key, new EntryVersion(node.Clock.Next(), 1), remaining ?? RemainingTime.Unlimited, EntryFlags.None, new[] { value }), out _);
+
+    /// <summary>The first node stands still for three seconds, in which the second one writes a key that it leads; nobody reaches it yet.</summary>
+    private static async Task<(InMemoryNode Asleep, byte[] Key)> SleepThroughAWriteAsync(InMemoryCluster cluster)
+    {
+        var (asleep, other) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(asleep, asleep);
+        await other.SetAsync(key, [1]);
+        cluster.Fault = (from, to, _) => from == asleep || to == asleep ? PeerFault.TimedOut : null;
+        cluster.Time.Jump(TimeSpan.FromSeconds(3));
+        await other.SetAsync(key, [2]);
+        return (asleep, key);
     }
 }
