@@ -202,6 +202,11 @@ internal sealed class WritePath(
             SendToOwners(routing, slot, request.PassedOver, tally);
             await tally.Enough.ConfigureAwait(false);
             clock.TryMerge(tally.Newer.Clock);
+            if (ownership.Current.Table is var table && !ReferenceEquals(table, routing.Table))
+            {
+                // Who owns the slot now may have read this node to its end before the write: it counts when those have it (decision 0051).
+                return new WriteReply(WriteOutcome.NotMine, table.Hash, 0, 0);
+            }
 
             // A member that failed during the write is no longer reachable, and not needed either.
             var needed = Needed(routing, request.Ack);

@@ -185,6 +185,33 @@ public sealed class WritePathTests
         });
     }
 
+    /// <summary>
+    /// The old owner began to lead it before it knew of the new one, who may have read the old owner to its end by then: so the write counts only
+    /// when the new owner has it. Here nothing is read, so that only the write itself can have brought it there.
+    /// </summary>
+    [Test]
+    public async Task Set_WhoseTableChangesUnderWay_IsAcknowledgedByTheNewOwner()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        using var later = new InMemoryCluster("a", "b", "c", "d");
+        var (writer, newcomer) = (cluster.Nodes[0], cluster.Add("d", 5_000));
+        var key = Enumerable.Range(0, 1_000).Select(skip => InMemoryCluster.KeyLedBy(writer, writer, skip))
+            .First(key => later.OwnersOf(key).First().Identity.Name == newcomer.Identity.Name);
+        cluster.Fault = static (_, _, request) => request is TransferRequest ? PeerFault.TimedOut : null;
+        var held = new TaskCompletionSource();
+        cluster.Hold = (_, _, request) => request is ReplicateRequest ? held.Task : null;
+        var write = writer.SetAsync(key, [1]);
+        cluster.Nodes.Add(newcomer);
+        cluster.Settle();
+        cluster.Hold = static (_, _, _) => null;
+        held.SetResult();
+
+        var reply = await write.WaitAsync(TimeSpan.FromSeconds(10));
+
+        Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        Assert.That(newcomer.Held(key), Is.EqualTo(new byte[] { 1 }));
+    }
+
     [Test]
     public async Task Set_AcknowledgedPastAPrimaryThatWasCutOffForAMoment_IsReadAfterwards()
     {
