@@ -12,13 +12,17 @@ internal sealed record HoldingsRequest(ulong TableHash) : PeerRequest
 }
 
 /// <summary>
-/// The slots that the sender holds any entry or tombstone of, by its table; the members that it misses; and whether it has got everything of
-/// the slots that it owns.
+/// The slots that the sender holds any entry or tombstone of, by its table; the members that it misses, or that are strangers to it; and
+/// whether it has got everything of the slots that it owns.
 /// </summary>
 internal sealed record HoldingsReply(ulong TableHash, SlotSet Held, IReadOnlyList<Absence> Missing, bool IsWhole) : PeerReply;
 
-/// <summary>A member that was given up, and for how many milliseconds more it may come back with what it held.</summary>
-internal readonly record struct Absence(NodeIdentity Identity, long Milliseconds);
+/// <summary>A member that was given up, and for how many milliseconds more it may come back with what it held; 0 if that is too late.</summary>
+internal readonly record struct Absence(NodeIdentity Identity, long Milliseconds)
+{
+    /// <summary>It stays a stranger, or is one already, until one of both sides has begun anew.</summary>
+    public bool IsTooLate => Milliseconds <= 0;
+}
 
 /// <summary>Asks for the next batch of a holder's entries of some slots. <paramref name="Cursor"/> is 0 at first, then what the last reply said.</summary>
 internal sealed record TransferRequest(SlotSet Slots, ulong Cursor, int MaximumBytes) : PeerRequest
@@ -26,8 +30,11 @@ internal sealed record TransferRequest(SlotSet Slots, ulong Cursor, int MaximumB
     public override Lane Lane => Lane.Bulk;
 }
 
-/// <summary>A batch of a transfer. <paramref name="IsEnd"/> says that nothing is left behind <paramref name="Cursor"/>.</summary>
-internal sealed record TransferReply(IReadOnlyList<EntryRecord> Entries, ulong Cursor, bool IsEnd) : PeerReply;
+/// <summary>
+/// A batch of a transfer. <paramref name="IsEnd"/> says that nothing is left behind <paramref name="Cursor"/>; <paramref name="Lookups"/>
+/// is how often the sender has looked entries up so far, so that the receiver sees whether anybody reads there.
+/// </summary>
+internal sealed record TransferReply(IReadOnlyList<EntryRecord> Entries, ulong Cursor, bool IsEnd, long Lookups) : PeerReply;
 
 /// <summary>One entry that the sender holds, without its value.</summary>
 internal readonly record struct HeldVersion(ReadOnlyMemory<byte> Key, EntryVersion Version);

@@ -8,8 +8,9 @@ namespace DistCache.Replication;
 
 /// <summary>
 /// The copies that owners did not take because they could not be reached for a moment, too short for anybody to suspect them. They are
-/// offered as soon as the owner answers again; without that it would go on serving what it had until the next comparison. Many debts, or
-/// an owner that stays away, are left to <see cref="AntiEntropy"/> and <see cref="Takeover"/>.
+/// offered as soon as the owner answers again; without that it would go on serving what it had until the next comparison. So whoever owes
+/// asks for a sign of life all the time, and does not wait for the next read or write to try. Many debts, or an owner that stays away, are
+/// left to <see cref="AntiEntropy"/> and <see cref="Takeover"/>.
 /// </summary>
 internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, TimeProvider time, ILogger logger)
 {
@@ -47,23 +48,29 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
             try
             {
                 await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
-                foreach (var (identity, queue) in _owed)
-                {
-                    await PayAsync(identity, queue, ownership.Current).ConfigureAwait(false);
-                }
+                await PayAllAsync().ConfigureAwait(false);
             }
             catch (OperationCanceledException)
             {
                 // The node stops.
             }
-            catch (Exception exception)
-            {
-                Log.BackgroundFailed(logger, nameof(Debts), exception);
-            }
         }
     }
 
-    private async ValueTask PayAsync(NodeIdentity identity, ConcurrentQueue<HeldVersion> queue, Routing routing)
+    private async Task PayAllAsync()
+    {
+        try
+        {
+            var routing = ownership.Current;
+            await Task.WhenAll(_owed.Select(debt => PayAsync(debt.Key, debt.Value, routing))).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            Log.BackgroundFailed(logger, nameof(Debts), exception);
+        }
+    }
+
+    private async Task PayAsync(NodeIdentity identity, ConcurrentQueue<HeldVersion> queue, Routing routing)
     {
         var owner = routing.LiveMembers.FirstOrDefault(member => member.Record.Identity == identity);
         if (owner is null || !routing.Knows(identity))
@@ -73,7 +80,7 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
             return;
         }
 
-        while (!queue.IsEmpty && calls.IsUsable(owner))
+        while (!queue.IsEmpty && (calls.IsUsable(owner) || await IsBackAsync(owner, routing).ConfigureAwait(false)))
         {
             List<HeldVersion> batch = [];
             while (batch.Count < BatchSize && queue.TryDequeue(out var entry))
@@ -95,4 +102,7 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
             }
         }
     }
+    /// <summary>An answer closes the breaker; a suspect is left alone until membership has heard it too.</summary>
+    private async ValueTask<bool> IsBackAsync(Membership.Member owner, Routing routing) =>
+        await calls.SendAsync(owner, new TouchRequest([]), routing, Interval, _stopping.Token).ConfigureAwait(false) is DoneReply && calls.IsUsable(owner);
 }

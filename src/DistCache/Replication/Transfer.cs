@@ -15,10 +15,14 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
     private const int BatchBytes = 32 << 10;
 
     /// <summary>
-    /// After each batch both sides rest for so many times as long as it took: a transfer takes an eighth of what is there at the most, and less
-    /// from a node that is busy. With one it is over four times as soon, and the p99 of gets meanwhile is six times as high (docs/benchmarks.md).
+    /// While somebody reads, both sides rest after each batch for so many times as long as it took: a transfer takes an eighth of what is there
+    /// at the most, and less from a node that is busy. With one it is over four times as soon, and the p99 of gets meanwhile is six times as
+    /// high (docs/benchmarks.md).
     /// </summary>
     private const int RestPerWork = 7;
+
+    /// <summary>Where nobody has read for so long, on either side, it rests only as long as it works.</summary>
+    private static readonly TimeSpan QuietTime = TimeSpan.FromMilliseconds(500);
 
     /// <summary>A holder that stood still in the middle of a batch is no reason to rest for many times as long.</summary>
     private static readonly TimeSpan LongestRest = TimeSpan.FromMilliseconds(100);
@@ -36,6 +40,8 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
         Membership.Member holder, SlotSet slots, Routing routing, Func<bool> isWanted, CancellationToken cancellationToken)
     {
         var cursor = 0UL;
+        var lookups = 0L;
+        var readAt = time.GetTimestamp();
         while (isWanted())
         {
             var askedAt = time.GetTimestamp();
@@ -46,27 +52,24 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
                 return false;
             }
 
-            foreach (var entry in batch.Entries)
+            // The holder may have turned out to be a stranger, or this node begun anew: nothing of that may land any more.
+            if (isWanted())
             {
-                if (clock.TryMerge(entry.Version.Clock))
-                {
-                    writes.Take(entry, out _);
-                }
-                else
-                {
-                    Metrics.RefusedReplicas.Add(1, Metrics.Reason("future_version"));
-                }
+                Take(batch);
             }
 
             batch.Release();
-            Metrics.TransferredEntries.Add(batch.Entries.Count);
             if (batch.IsEnd)
             {
-                return true;
+                return isWanted();
             }
 
             cursor = batch.Cursor;
-            var rest = time.GetElapsedTime(askedAt) * RestPerWork;
+            var lookupsNow = batch.Lookups + Lookups;
+            readAt = lookupsNow == lookups ? readAt : askedAt;
+            lookups = lookupsNow;
+            var work = time.GetElapsedTime(askedAt);
+            var rest = time.GetElapsedTime(readAt) > QuietTime ? work : work * RestPerWork;
             await Task.Delay(rest < LongestRest ? rest : LongestRest, time, CancellationToken.None).ConfigureAwait(false);
         }
 
@@ -79,6 +82,33 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
         var batch = new EntryBatch(Math.Clamp(request.MaximumBytes, 1, BatchBytes), time.GetUtcNow().ToUnixTimeMilliseconds());
         var cursor = new TierCursor(request.Cursor);
         var isEnd = memory.Visit(request.Slots, ref cursor, batch);
-        return new TransferReply(batch.Entries, cursor.Position, isEnd);
+        return new TransferReply(batch.Entries, cursor.Position, isEnd, Lookups);
+    }
+
+    private void Take(TransferReply batch)
+    {
+        foreach (var entry in batch.Entries)
+        {
+            if (clock.TryMerge(entry.Version.Clock))
+            {
+                writes.Take(entry, out _);
+            }
+            else
+            {
+                Metrics.RefusedReplicas.Add(1, Metrics.Reason("future_version"));
+            }
+        }
+
+        Metrics.TransferredEntries.Add(batch.Entries.Count);
+    }
+
+    /// <summary>What others read of this node's memory, and what it reads itself.</summary>
+    private long Lookups
+    {
+        get
+        {
+            var statistics = memory.Statistics;
+            return statistics.Hits + statistics.Misses;
+        }
     }
 }

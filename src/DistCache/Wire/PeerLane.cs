@@ -7,7 +7,7 @@ namespace DistCache.Wire;
 /// One lane to one address, standing or not: dials at the first use, shares a dial among all who wait for it, and remembers a failure
 /// for a while that doubles up to a second, so that a dead peer costs nothing.
 /// </summary>
-internal sealed class PeerLane(WireContext context, PeerAddress address, Lane lane, PeerLane? bulk, Action<PeerAddress> broken)
+internal sealed class PeerLane(WireContext context, PeerAddress address, Lane lane, PeerLane? bulk, Action<PeerAddress> broken, Action stands)
 {
     public static readonly PeerFault Closing = new(FaultKind.Unreachable, "This node is closing.");
 
@@ -47,6 +47,22 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
 
         _ = SendSlowlyAsync(call);
         return null;
+    }
+
+    /// <summary>Another lane to this address has just come to stand: if the last dial failed, the next one is not worth waiting for.</summary>
+    public void Wake()
+    {
+        lock (_lock)
+        {
+            if (_fault is null || _connection is not null)
+            {
+                return;
+            }
+
+            _fault = null;
+        }
+
+        _ = ConnectAsync();
     }
 
     public void Close()
@@ -203,6 +219,8 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
             {
                 connection.Dispose();
             }
+
+            stands();
         }
         else
         {

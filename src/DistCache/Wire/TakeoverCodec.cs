@@ -67,23 +67,24 @@ internal static class TakeoverCodec
         return request;
     }
 
-    /// <summary>[entries, cursor, is end]</summary>
+    /// <summary>[entries, cursor, is end, look-ups]</summary>
     public static void Write(in MessagePackWriter writer, uint id, ulong clock, TransferReply reply)
     {
-        new MessageHead(MessageKind.TransferReply, id, clock, 3).Write(writer);
+        new MessageHead(MessageKind.TransferReply, id, clock, 4).Write(writer);
         ElementCodec.Write(writer, reply.Entries);
         writer.Write(reply.Cursor);
         writer.Write(reply.IsEnd);
+        writer.Write(reply.Lookups);
     }
 
     /// <summary>The entries stay where they are, on loan.</summary>
     public static TransferReply ReadTransferReply(MessageHead head, ref MessagePackReader reader, ReceiveBuffer lender)
     {
-        var extra = head.FieldsAfter(3);
+        var extra = head.FieldsAfter(4);
         var entries = ElementCodec.ReadEntries(ref reader);
-        var (cursor, isEnd) = (reader.ReadUInt64(), reader.ReadBoolean());
+        var (cursor, isEnd, lookups) = (reader.ReadUInt64(), reader.ReadBoolean(), reader.ReadInt64());
         reader.Finish(extra);
-        return new TransferReply(entries, cursor, isEnd) { Loan = lender.Lend() };
+        return new TransferReply(entries, cursor, isEnd, lookups) { Loan = lender.Lend() };
     }
 
     /// <summary>[[[key, version], …], table]</summary>

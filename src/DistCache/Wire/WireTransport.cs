@@ -129,13 +129,17 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
 
     private PeerLane[] CreateLanes(PeerAddress address)
     {
-        var bulk = new PeerLane(_context, address, Lane.Bulk, null, RaiseBroken);
-        return
+        PeerLane[] lanes = [];
+        var bulk = new PeerLane(_context, address, Lane.Bulk, null, RaiseBroken, WakeAll);
+        lanes =
         [
-            new PeerLane(_context, address, Lane.Control, bulk, RaiseBroken),
-            new PeerLane(_context, address, Lane.Data, bulk, RaiseBroken),
+            new PeerLane(_context, address, Lane.Control, bulk, RaiseBroken, WakeAll),
+            new PeerLane(_context, address, Lane.Data, bulk, RaiseBroken, WakeAll),
             bulk,
         ];
+        return lanes;
+
+        void WakeAll() => Array.ForEach(lanes, static lane => lane.Wake());
     }
 
     private void RaiseBroken(PeerAddress address)

@@ -75,11 +75,11 @@ internal sealed class CacheCluster : IDisposable
     public bool IsSettled() =>
         Members.IsOne() && Simulation.RunningNodes.All(node => CacheOf(node).Replicator.Ownership.Current.Import.IsComplete);
 
-    /// <summary>Callers on every node read, set and remove at random, each so many times a second, until <see cref="StopLoad"/>.</summary>
-    public void StartLoad(double operationsPerSecond = 50)
+    /// <summary>Callers on every node, or on those, read, set and remove at random, each so many times a second, until <see cref="StopLoad"/>.</summary>
+    public void StartLoad(double operationsPerSecond = 50, IEnumerable<SimulatedNode>? on = null)
     {
         IsLoadOn = true;
-        foreach (var node in Nodes)
+        foreach (var node in on ?? Nodes)
         {
             StartCaller(node, operationsPerSecond);
         }

@@ -14,6 +14,11 @@ public sealed class ChangeScenarios
         End(cluster);
     }
 
+    /// <summary>It rests for the sake of those who read: where nobody does, on neither side, it takes its time for nothing.</summary>
+    [Test]
+    public void Transfer_WhereNobodyReads_EndsSooner() =>
+        Assert.That(TimeToRestore(isRead: false), Is.LessThan(0.75 * TimeToRestore(isRead: true)));
+
     [Test]
     public void Join_From1To8_UnderLoad()
     {
@@ -132,5 +137,31 @@ public sealed class ChangeScenarios
         cluster.CheckEverything();
         Assert.That(cluster.Reads, Is.GreaterThan(0));
         TestContext.Out.WriteLine($"{cluster.History.Acknowledged} writes acknowledged, {cluster.UnacknowledgedWrites} not, {cluster.Reads} reads.");
+    }
+
+    /// <summary>Of two nodes one starts anew and fetches two megabytes over slow links; seconds.</summary>
+    private static double TimeToRestore(bool isRead)
+    {
+        using var cluster = new CacheCluster(2).Form();
+        for (var i = 0; i < 2_000; i++)
+        {
+            Write(CacheCluster.CacheOf(cluster.Nodes[0]), i);
+            cluster.Simulation.Run(TimeSpan.FromMilliseconds(1));
+        }
+
+        cluster.Members.Network.Default = Link.Good with { MinimumDelay = TimeSpan.FromMilliseconds(10), MaximumDelay = TimeSpan.FromMilliseconds(20) };
+        cluster.Nodes[1].Crash();
+        cluster.Nodes[1].Start();
+        if (isRead)
+        {
+            cluster.JudgesReads = false;
+            cluster.StartLoad(on: [cluster.Nodes[0]]);
+        }
+
+        var started = cluster.Simulation.Elapsed;
+        cluster.Settle();
+        return (cluster.Simulation.Elapsed - started).TotalSeconds;
+
+        static async void Write(CacheProcess cache, int i) => await cache.WriteAsync($"e{i}", i, valueBytes: 1_000);
     }
 }

@@ -96,6 +96,55 @@ public sealed class FaultScenarios
     public void DelayAndDuplication_BreakNoPromise([Range(1, 4)] int seed) =>
         RunOverBadLinks(seed, Link.Good with { MaximumDelay = TimeSpan.FromMilliseconds(60), Duplication = 0.3 }, judgesReads: true);
 
+    /// <summary>
+    /// Without leases an owner that was cut off can show what it had until it is paid what it is owed: that takes a tick of the debts and a few
+    /// round trips after all agree on the members, however long others would have passed it over.
+    /// </summary>
+    [Test]
+    public void HealedCut_ShowsOlderValues_ForNoLongerThanATickOfTheDebts([Values(0.4, 0.9, 2, 6)] double seconds, [Range(1, 5)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed).Form();
+        var (cutOff, writer) = (cluster.Nodes[1], cluster.Nodes[0]);
+        WriteAll(cluster, writer);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        cluster.Members.Isolate(cutOff);
+        WriteAll(cluster, writer);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(seconds));
+        cluster.Members.Network.Heal();
+        cluster.Members.Converge(TimeSpan.FromMinutes(1));
+        cluster.Simulation.Run(1.5 * DistCache.Replication.Debts.Interval);
+        cluster.CheckReads();
+    }
+
+    /// <summary>
+    /// A replica that missed an acknowledged write answers while the primary, which owes it that, stands still: a hedged read is settled by its
+    /// hit. The stand-in's copy comes home within a round of <see cref="DistCache.Replication.Release"/>, whoever else is silent.
+    /// </summary>
+    [Test]
+    public void HedgedRead_OfAReplicaThatMissedAWrite_IsOldForNoLongerThanTheStandInKeepsIt([Range(1, 5)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed).Form();
+        var (primary, replica, standIn) = (cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2]);
+        WriteAll(cluster, standIn);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        cluster.Members.Isolate(replica);
+        WriteAll(cluster, standIn);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(0.7));
+        primary.Pause();
+        cluster.Members.Network.Heal();
+        cluster.Simulation.Run(DistCache.Replication.Release.Interval + TimeSpan.FromSeconds(0.2));
+        foreach (var (key, node) in cluster.History.Keys.SelectMany(_ => new[] { replica, standIn }, (key, node) => (key, node)))
+        {
+            var start = cluster.Simulation.Elapsed;
+            var read = CacheCluster.CacheOf(node).ReadAsync(key);
+            cluster.Simulation.RunUntil(() => read.IsCompleted, cluster.Options.Timeout * 3, "a read ends");
+            Assert.That(cluster.History.Judge(key, read.Result.Value, start, cluster.Simulation.Elapsed), Is.Null, () => $"On {node.Name}. {cluster.Simulation.Describe()}");
+        }
+
+        primary.Resume();
+        cluster.CheckEverything();
+    }
+
     /// <summary>A lost message cuts an owner off for a timeout: meanwhile a read may be old.</summary>
     [Test]
     public void Loss_LosesNoWrite([Range(1, 4)] int seed) =>
@@ -185,6 +234,14 @@ public sealed class FaultScenarios
         cluster.StopLoad();
         cluster.Members.Network.Default = Link.Good;
         cluster.CheckEverything();
+    }
+
+    private static void WriteAll(CacheCluster cluster, SimulatedNode node)
+    {
+        for (var i = 0; i < 40; i++)
+        {
+            Start(cluster.WriteAsync(node, $"k{i}"));
+        }
     }
 
     private static async void Start(Task write) => await write;

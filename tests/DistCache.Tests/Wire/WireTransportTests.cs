@@ -35,7 +35,7 @@ internal sealed class WireTransportTests
             {
                 Lane.Control => new HoldingsReply(7, new SlotSet(), [], IsWhole: true),
                 Lane.Data => TestNode.Echo(request),
-                _ => new TransferReply([], 5, IsEnd: true),
+                _ => new TransferReply([], 5, IsEnd: true, Lookups: 0),
             });
         };
 
@@ -213,6 +213,24 @@ internal sealed class WireTransportTests
         while (reply is PeerFault && ++attempts < 1_000_000);
 
         Assert.That(Text(reply), Is.EqualTo("key"));
+    }
+
+    /// <summary>After a cut each lane has its own rest between dials: the first that stands ends that of the others.</summary>
+    [Test]
+    public async Task LaneThatCouldNotBeDialled_IsDialledAgain_WhenAnotherToTheSameAddressStands()
+    {
+        // Its clock stands still: a rest would never be over.
+        await using var dialler = TestNode.Create("dialler", time: new ManualTime());
+        var address = _there.Address;
+        await _there.DisposeAsync();
+        var data = TestNode.Read("key");
+        Assert.That(await dialler.Transport.SendAsync(address, data, TestNode.Patience, default), Is.TypeOf<PeerFault>());
+        _there = await TestNode.StartAsync("there", port: address.Port);
+        Assert.That(await dialler.Transport.SendAsync(address, data, TestNode.Patience, default), Is.TypeOf<PeerFault>(), "the rest is not over");
+
+        await dialler.SendAsync(_there, new HoldingsRequest(7));
+
+        Assert.That(Text(await dialler.SendAsync(_there, data)), Is.EqualTo("key"));
     }
 
     [Test]
