@@ -78,6 +78,12 @@ internal static partial class Log
     [LoggerMessage(305, LogLevel.Error, "{Part} met an unexpected exception and goes on with its next round.")]
     public static partial void BackgroundFailed(ILogger logger, string part, Exception exception);
 
+    [LoggerMessage(306, LogLevel.Warning, "Members that were apart from this side for longer than tombstones live are back; they take no part in it until the smaller side has begun anew: {Strangers}.")]
+    public static partial void StrangersMet(ILogger logger, string strangers);
+
+    [LoggerMessage(307, LogLevel.Warning, "This node dropped all that it held and goes on as {Identity}: it was apart from the others, or stood still, for longer than tombstones live.")]
+    public static partial void BegunAnew(ILogger logger, NodeIdentity identity);
+
     // Memory
 
 

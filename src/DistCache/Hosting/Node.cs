@@ -57,6 +57,9 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
 
     public DistCacheCluster Cluster { get; }
 
+    /// <summary>For measuring what its parts take.</summary>
+    public Replicator Replicator => _replicator;
+
     /// <summary>Where no port is to be opened there is nothing to join or to leave.</summary>
     public NodePhase Phase => _options.Cluster.Listen is null ? NodePhase.Joined : _phase;
 
@@ -82,6 +85,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         _replicator.Ownership.Update(gossip.View);
         _replicator.Calls.Heard += gossip.Heard;
         _replicator.Calls.Exchange = gossip.ExchangeAsync;
+        _replicator.TakeNewLife = gossip.BeginAnew;
         _replicator.Start();
         _gossip = gossip;
         await gossip.JoinAsync(cancellationToken).ConfigureAwait(false);
@@ -133,13 +137,19 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
 
     /// <inheritdoc/>
     public ValueTask<PeerReply> HandleAsync(NodeIdentity from, PeerRequest request, CancellationToken cancellationToken) =>
-        _replicator.Handle(request)
+        _replicator.Handle(from, request)
         ?? _gossip?.HandleAsync(from, request, cancellationToken)
         ?? new ValueTask<PeerReply>(new PeerFault(FaultKind.Failed, "This node is starting."));
 
     /// <inheritdoc/>
     public bool TryRead(in ReadQuestion question, Span<byte> room, out ReadHead answer)
     {
+        if (_replicator.MustKnowWhoAsks)
+        {
+            answer = default;
+            return false;
+        }
+
         answer = _replicator.Answer(question, room);
         return true;
     }

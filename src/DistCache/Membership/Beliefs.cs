@@ -134,12 +134,10 @@ internal sealed class Beliefs
     public void LeaveSelf(MemberState state, long now) => Become(Self, Self.Record with { State = state }, "it leaves", now);
 
     /// <summary>Takes a life above <paramref name="incarnation"/>: that one was this node's predecessor, or has lost.</summary>
-    public void Outlive(long incarnation, long now)
-    {
-        Namesake = null;
-        var identity = new NodeIdentity(Self.Name, Math.Max(Self.Record.Identity.Incarnation, incarnation) + 1);
-        Become(Self, Self.Record with { Identity = identity, Refutation = 0 }, $"a record of incarnation {incarnation} is about", now);
-    }
+    public void Outlive(long incarnation, long now) => TakeLifeAfter(incarnation, $"a record of incarnation {incarnation} is about", now);
+
+    /// <summary>What this node held is gone: it goes on as if it had started now.</summary>
+    public void BeginAnew(long now) => TakeLifeAfter(Self.Record.Identity.Incarnation, "it begins anew", now);
 
     /// <summary>Forgets everybody: this node serves alone.</summary>
     public void Abandon(long now)
@@ -181,6 +179,13 @@ internal sealed class Beliefs
     }
 
     private static MemberRecord Clean(MemberRecord record) => record with { Accuser = default, UnsettledMilliseconds = 0 };
+
+    private void TakeLifeAfter(long incarnation, string why, long now)
+    {
+        Namesake = null;
+        var identity = new NodeIdentity(Self.Name, Math.Max(Self.Record.Identity.Incarnation, incarnation) + 1);
+        Become(Self, Self.Record with { Identity = identity, Refutation = 0 }, why, now);
+    }
 
     private void Meet(MemberRecord record, NodeName source, Moment now)
     {

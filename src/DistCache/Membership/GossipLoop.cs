@@ -97,6 +97,9 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     /// <summary>Tells every member directly that this node has left; it takes no further part.</summary>
     public Task LeftAsync(CancellationToken cancellationToken) => AnnounceAsync(MemberState.Left, cancellationToken);
 
+    /// <summary>This node dropped all that it held: another incarnation says so to the others.</summary>
+    public void BeginAnew() => Step(now => _swim.BeginAnew(now));
+
     /// <summary>The member replied on the data lane: as good as an answered probe.</summary>
     public void Heard(NodeName name)
     {

@@ -223,6 +223,15 @@ internal sealed class Swim
         }
     }
 
+    /// <summary>This node dropped all that it held, and takes another incarnation.</summary>
+    public void BeginAnew(Moment now)
+    {
+        if (IsTakingPart)
+        {
+            _beliefs.BeginAnew(now.Elapsed);
+        }
+    }
+
     /// <summary>Announces to every member that this node is leaving, or has left.</summary>
     public IReadOnlyList<SwimSend> Leave(MemberState state, Moment now)
     {

@@ -247,6 +247,8 @@ internal sealed class MemoryTier : IDisposable
                 }
             }
 
+            memory.ForgetConfirmations();
+
             // The first round only notes what is idle.
             memory.Pool.Trim();
             memory.Pool.Trim();

@@ -110,7 +110,7 @@ internal sealed class TierMemory : IDisposable
     /// <summary>How long an entry that goes before all owners are known to hold it is remembered, ms; 0 where nobody else could hold it.</summary>
     public long TombstoneLifetime { get; }
 
-    /// <summary>All owners of the slot hold what is held here of versions below this clock; never taken back.</summary>
+    /// <summary>All owners of the slot hold what is held here of versions below this clock; taken back only by <see cref="ForgetConfirmations"/>.</summary>
     public void Confirm(Slot slot, ulong clock)
     {
         var step = (uint)(clock >> ConfirmedShift);
@@ -119,6 +119,9 @@ internal sealed class TierMemory : IDisposable
             Volatile.Write(ref _confirmed[slot.Number], step);
         }
     }
+
+    /// <summary>What is held from now on is not known to be held by anybody else.</summary>
+    public void ForgetConfirmations() => Array.Clear(_confirmed);
 
     public bool IsConfirmed(Slot slot, ulong clock) => _confirmed.Length == 0 || clock >> ConfirmedShift < Volatile.Read(ref _confirmed[slot.Number]);
 

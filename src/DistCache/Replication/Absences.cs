@@ -4,83 +4,169 @@ using DistCache.Peers;
 namespace DistCache.Replication;
 
 /// <summary>
-/// The members that were given up and may come back with what they held: cut off, or standing still. While one of them is away nothing
-/// counts as confirmed, since it may have an older copy of anything; for no longer than tombstones live. One that started anew, or left,
-/// has nothing to bring back. Members tell each other, so that a node which never saw the absent one knows of it too; one that has met
-/// nobody since its start takes it that there are others.
+/// The members that were given up and may come back with what they held: cut off, or standing still. Until tombstones have gone that were
+/// made meanwhile nothing counts as confirmed, since an absent one may have an older copy of anything. One that comes back later than that
+/// is a <em>stranger</em>: what it holds may have been removed here, and it the same of us. It is no member for the entries until one of both
+/// sides has begun anew (<see cref="Reunion"/>). One that started anew, or left, has nothing to bring back.
+/// <para>
+/// Members tell each other, so that a node which never saw the absent one knows of it too; one that has met nobody since its start takes it
+/// that there are others.
+/// </para>
 /// </summary>
 internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
 {
-    /// <summary>As many as a cluster can have members.</summary>
+    /// <summary>As many as a cluster can have members; of more the longest absent one is forgotten.</summary>
     private const int LimitOfAbsences = 256;
 
     private readonly Lock _lock = new();
     private readonly Dictionary<NodeIdentity, long> _since = [];
+    private readonly HashSet<NodeIdentity> _strangers = [];
     private readonly long _startedAt = time.GetTimestamp();
     private bool _hasMetOthers;
+    private volatile bool _hasStrangers;
 
     /// <summary>Nobody is away whose copies matter.</summary>
-    public bool IsNone => Tell().Count == 0 && (_hasMetOthers || time.GetElapsedTime(_startedAt) > lifetime);
+    public bool IsNone
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return !_since.Values.Any(since => time.GetElapsedTime(since) < lifetime)
+                    && (_hasMetOthers || time.GetElapsedTime(_startedAt) > lifetime);
+            }
+        }
+    }
 
-    /// <summary>Who is away, and for how much longer that matters.</summary>
+    /// <summary>Members are here that were away for too long.</summary>
+    public bool HasStrangers => _hasStrangers;
+
+    /// <summary>
+    /// Away for so long, a node comes back too late. Shorter than tombstones live, since it could not be heard for a while before it was given
+    /// up: an eighth of that is minutes where giving up takes less than one.
+    /// </summary>
+    public static TimeSpan TooLong(TimeSpan tombstoneLifetime) => tombstoneLifetime * 7 / 8;
+
+    public bool IsStranger(NodeIdentity identity)
+    {
+        if (!_hasStrangers)
+        {
+            return false;
+        }
+
+        lock (_lock)
+        {
+            return _strangers.Contains(identity);
+        }
+    }
+
+    /// <summary>Who is away or a stranger, and for how much longer it may come back.</summary>
     public IReadOnlyList<Absence> Tell()
     {
         lock (_lock)
         {
-            List<Absence> absences = [];
+            var absences = _strangers.Select(static identity => new Absence(identity, 0)).ToList();
             foreach (var (identity, since) in _since)
             {
                 var left = lifetime - time.GetElapsedTime(since);
-                if (left > TimeSpan.Zero)
-                {
-                    absences.Add(new Absence(identity, (long)left.TotalMilliseconds));
-                }
+                absences.Add(new Absence(identity, Math.Max(0, (long)left.TotalMilliseconds)));
             }
 
             return absences;
         }
     }
 
-    /// <summary>Another member knows of these.</summary>
-    public void Hear(IReadOnlyList<Absence> absences, MembershipView view)
-    {
-        lock (_lock)
-        {
-            foreach (var (identity, milliseconds) in absences)
-            {
-                var left = Math.Min(milliseconds, (long)lifetime.TotalMilliseconds);
-                var since = time.GetTimestamp() - (long)((lifetime.TotalMilliseconds - left) / 1_000 * time.TimestampFrequency);
-                if (_since.Count < LimitOfAbsences && !IsOver(identity, view))
-                {
-                    _since.TryAdd(identity, since);
-                }
-            }
-        }
-    }
-
-    public void Update(MembershipView view)
+    /// <summary>Takes note of who went and who is back; gives the view without strangers.</summary>
+    public MembershipView Admit(MembershipView view)
     {
         lock (_lock)
         {
             _hasMetOthers |= view.Members.Any(member => member.Name != view.Self.Name && Ownership.MayHold(member));
             foreach (var member in view.Members.Where(member => member.State == MemberState.Dead))
             {
-                _since.TryAdd(member.Record.Identity, time.GetTimestamp());
+                MissLocked(member.Record.Identity, time.GetTimestamp());
             }
 
-            foreach (var (identity, since) in _since.ToArray())
+            foreach (var (identity, since) in _since.Where(absence => IsOver(absence.Key, view)).ToArray())
             {
-                // One that is still remembered as dead stays, lest it begin anew.
-                if (IsOver(identity, view) || (time.GetElapsedTime(since) > lifetime && view.Find(identity.Name) is null))
+                _since.Remove(identity);
+                if (IsBack(identity, view) && time.GetElapsedTime(since) >= TooLong(lifetime))
                 {
-                    _since.Remove(identity);
+                    _strangers.Add(identity);
                 }
             }
+
+            _strangers.RemoveWhere(identity => IsOver(identity, view) && !IsBack(identity, view));
+            _hasStrangers = _strangers.Any(identity => IsBack(identity, view));
+            return _hasStrangers ? new MembershipView(view.Self, view.Members.RemoveAll(member => _strangers.Contains(member.Record.Identity))) : view;
         }
+    }
+
+    /// <summary>Another member knows of these; true if the strangers may be others now. A stranger's word counts only for what it says of this node.</summary>
+    public bool Hear(NodeIdentity from, IReadOnlyList<Absence> absences, MembershipView view)
+    {
+        lock (_lock)
+        {
+            if (_strangers.Contains(from))
+            {
+                return false;
+            }
+
+            if (absences.Any(absence => absence.IsTooLate && absence.Identity == view.Self.Record.Identity))
+            {
+                return _strangers.Add(from);
+            }
+
+            var before = _strangers.Count;
+            foreach (var absence in absences)
+            {
+                if (absence.IsTooLate && IsBack(absence.Identity, view))
+                {
+                    _strangers.Add(absence.Identity);
+                }
+                else if (!IsOver(absence.Identity, view))
+                {
+                    MissLocked(absence.Identity, BeginOf(absence));
+                }
+            }
+
+            return _strangers.Count > before;
+        }
+    }
+
+    /// <summary>This node begins a new life and has missed nobody. It sees the others as those do whom it joins, by what they told.</summary>
+    public void BeginAnew(IEnumerable<Absence> told)
+    {
+        lock (_lock)
+        {
+            _since.Clear();
+            _strangers.Clear();
+            _strangers.UnionWith(told.Where(static absence => absence.IsTooLate).Select(static absence => absence.Identity));
+        }
+    }
+
+    private long BeginOf(Absence absence)
+    {
+        var left = Math.Clamp(absence.Milliseconds, 0, (long)lifetime.TotalMilliseconds);
+        return time.GetTimestamp() - (long)((lifetime.TotalMilliseconds - left) / 1_000 * time.TimestampFrequency);
+    }
+
+    private void MissLocked(NodeIdentity identity, long since)
+    {
+        if (_strangers.Contains(identity) || !_since.TryAdd(identity, since) || _since.Count <= LimitOfAbsences)
+        {
+            return;
+        }
+
+        _since.Remove(_since.MinBy(static absence => absence.Value).Key);
     }
 
     /// <summary>It is back, as itself or in another life, or has left in good order.</summary>
     private static bool IsOver(NodeIdentity identity, MembershipView view) => view.Find(identity.Name) is { } member
         && (member.Record.Identity.Incarnation > identity.Incarnation
             || (member.Record.Identity == identity && member.State != MemberState.Dead));
+
+    /// <summary>It is back as itself.</summary>
+    private static bool IsBack(NodeIdentity identity, MembershipView view) =>
+        view.Find(identity.Name) is { } member && member.Record.Identity == identity && Ownership.MayHold(member);
 }

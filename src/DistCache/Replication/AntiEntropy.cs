@@ -44,6 +44,7 @@ internal sealed class AntiEntropy(
 
     private readonly Dictionary<NodeIdentity, Dictionary<Slot, ulong>> _agreedClocks = [];
     private readonly TimeSpan _minimumAge = 2 * options.Timeout > MinimumAge ? 2 * options.Timeout : MinimumAge;
+    private NodeIdentity _agreedAs;
     private readonly CancellationTokenSource _stopping = new();
 
     public void Start() => _ = RunAsync();
@@ -93,7 +94,7 @@ internal sealed class AntiEntropy(
             try
             {
                 await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
-                await CompareWithAllAsync(ownership.Current).ConfigureAwait(false);
+                await CompareWithAllAsync().ConfigureAwait(false);
             }
             catch (OperationCanceledException)
             {
@@ -106,11 +107,20 @@ internal sealed class AntiEntropy(
         }
     }
 
-    private async ValueTask CompareWithAllAsync(Routing routing)
+    /// <summary>One round, with every other owner.</summary>
+    public async Task CompareWithAllAsync()
     {
+        var routing = ownership.Current;
         if (routing.SelfIndex < 0 || !routing.Import.IsComplete)
         {
             return;
+        }
+
+        if (_agreedAs != routing.View.Self.Record.Identity)
+        {
+            // In another life it held what was agreed on.
+            _agreedClocks.Clear();
+            _agreedAs = routing.View.Self.Record.Identity;
         }
 
         var upTo = AgeLimit;
@@ -157,7 +167,7 @@ internal sealed class AntiEntropy(
                 return;
             }
 
-            absences.Hear(holdings.Missing, ownership.Current.View);
+            ownership.Hear(member.Record.Identity, holdings.Missing);
             var held = holdings.Held.Copy();
             if (routing.Table.IndexOf(member.Name) is >= 0 and var index && shared.TryGetValue((ushort)index, out var owned))
             {

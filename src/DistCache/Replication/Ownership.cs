@@ -11,9 +11,10 @@ namespace DistCache.Replication;
 /// Turns views into tables, and decides which slots must be taken over when the table changes. One writer at a time;
 /// readers take <see cref="Current"/> once and work with that.
 /// </summary>
-internal sealed class Ownership(MembershipView view, int replicaCount, ILogger logger)
+internal sealed class Ownership(MembershipView view, Absences absences, int replicaCount, ILogger logger)
 {
     private readonly Lock _lock = new();
+    private volatile MembershipView _members = view;
     private volatile Routing _current = First(view, replicaCount);
 
     /// <summary>Anything about the members changed.</summary>
@@ -24,15 +25,38 @@ internal sealed class Ownership(MembershipView view, int replicaCount, ILogger l
 
     public Routing Current => _current;
 
+    /// <summary>All members, strangers too, which <see cref="Current"/> leaves out.</summary>
+    public MembershipView Members => _members;
+
     /// <summary>Takes a new view.</summary>
     public void Update(MembershipView newView)
+    {
+        lock (_lock)
+        {
+            _members = newView;
+        }
+
+        Review();
+    }
+
+    /// <summary>Another member says whom it misses.</summary>
+    public void Hear(NodeIdentity from, IReadOnlyList<Absence> missing)
+    {
+        if (absences.Hear(from, missing, _members))
+        {
+            Review();
+        }
+    }
+
+    /// <summary>The same members, and perhaps other strangers among them.</summary>
+    public void Review()
     {
         Routing old;
         Routing routing;
         lock (_lock)
         {
             old = _current;
-            routing = _current = Next(old, newView);
+            routing = _current = Next(old, absences.Admit(_members));
         }
 
         Announce(old, routing);
@@ -59,16 +83,16 @@ internal sealed class Ownership(MembershipView view, int replicaCount, ILogger l
     {
         var settled = SettledOf(view);
 
-        // Whoever was suspected was passed over, and doubts itself as after a standstill.
-        var wasSuspected = view.Self.Record.Identity == old.View.Self.Record.Identity
-            && view.Self.Record.Refutation > old.View.Self.Record.Refutation;
-        if (!wasSuspected && !IsNews(old, settled) && !view.Members.Any(member => HasReturned(member, old)))
+        // Whoever was suspected was passed over, and doubts itself as after a standstill. Whoever began anew holds nothing.
+        var (self, before) = (view.Self.Record, old.View.Self.Record);
+        var doubtsAll = self.Identity != before.Identity || self.Refutation > before.Refutation;
+        if (!doubtsAll && !IsNews(old, settled) && !view.Members.Any(member => HasReturned(member, old)))
         {
             return new Routing(view, old.Table, old.Import);
         }
 
         var table = IsSameTable(old.Table, settled, replicaCount) ? old.Table : BuildTable(settled, replicaCount);
-        return new Routing(view, table, ImportFor(old, view, table, wasSuspected));
+        return new Routing(view, table, ImportFor(old, view, table, doubtsAll));
     }
 
     /// <summary>Outside the lock; two announcements may overlap, so subscribers take <see cref="Current"/>.</summary>

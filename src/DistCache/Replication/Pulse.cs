@@ -1,5 +1,3 @@
-using DistCache.Memory;
-
 namespace DistCache.Replication;
 
 /// <summary>
@@ -7,7 +5,7 @@ namespace DistCache.Replication;
 /// passed it over and led its slots; until <see cref="Ownership.Doubt"/> took note of that it must not answer alone. So lateness is
 /// looked at with each answer, and not only when the timer gets its turn.
 /// </summary>
-internal sealed class Pulse(Ownership ownership, MemoryTier memory, TimeProvider time, TimeSpan tolerance, TimeSpan tombstoneLifetime)
+internal sealed class Pulse(Ownership ownership, Reunion reunion, TimeProvider time, TimeSpan tolerance, TimeSpan tombstoneLifetime)
 {
     /// <summary>Shorter than this, a hiccup of the thread pool would be taken for a standstill.</summary>
     public static readonly TimeSpan SmallestTolerance = TimeSpan.FromMilliseconds(200);
@@ -38,9 +36,9 @@ internal sealed class Pulse(Ownership ownership, MemoryTier memory, TimeProvider
         if (IsLate)
         {
             // After so long the others may have forgotten what they removed: what is here could bring it back, and they have all of it.
-            if (time.GetElapsedTime(Volatile.Read(ref _lastBeat)) > tombstoneLifetime && !ownership.Current.IsAlone)
+            if (time.GetElapsedTime(Volatile.Read(ref _lastBeat)) >= Absences.TooLong(tombstoneLifetime) && !ownership.Current.IsAlone)
             {
-                memory.Clear();
+                reunion.BeginAnew([]);
             }
 
             ownership.Doubt();

@@ -1,4 +1,5 @@
 using DistCache.Entries;
+using DistCache.Membership;
 using DistCache.Memory;
 using DistCache.Peers;
 
@@ -7,8 +8,9 @@ namespace DistCache.Replication;
 /// <summary>
 /// Tells the other owners of an entry with a sliding window that it was used, in batches. A window is cut into ten parts and the
 /// first use in each part is told, so that after a fail-over an entry may end a tenth of its window early and never late.
+/// Owners that were away are told later: see <see cref="MissedUses"/>.
 /// </summary>
-internal sealed class Renewals(Ownership ownership, MemoryTier memory, PeerCalls calls, TimeProvider time, ReplicationOptions options)
+internal sealed class Renewals(Ownership ownership, MemoryTier memory, PeerCalls calls, MissedUses missed, TimeProvider time, ReplicationOptions options)
 {
     /// <summary>How long uses are gathered before they are sent. Small against the tenth of any window that waits for it.</summary>
     public static readonly TimeSpan BatchDelay = TimeSpan.FromMilliseconds(200);
@@ -88,7 +90,16 @@ internal sealed class Renewals(Ownership ownership, MemoryTier memory, PeerCalls
         {
             foreach (var owner in routing.Table.Owners(slot))
             {
-                if (owner != routing.SelfIndex && calls.IsUsable(routing[owner]))
+                if (owner == routing.SelfIndex)
+                {
+                    continue;
+                }
+
+                if (!calls.IsUsable(routing[owner]))
+                {
+                    missed.Note(routing[owner].Record.Identity, at);
+                }
+                else
                 {
                     (byOwner.TryGetValue(owner, out var list) ? list : byOwner[owner] = []).Add(new Renewal(key, version, Math.Max(0, Now - at)));
                 }
@@ -97,7 +108,16 @@ internal sealed class Renewals(Ownership ownership, MemoryTier memory, PeerCalls
 
         foreach (var (owner, renewals) in byOwner)
         {
-            _ = calls.SendAsync(routing[owner], new TouchRequest(renewals), routing, options.Timeout, CancellationToken.None).AsTask();
+            _ = TellAsync(routing[owner], renewals, routing);
+        }
+    }
+
+    private async Task TellAsync(Member owner, IReadOnlyList<Renewal> renewals, Routing routing)
+    {
+        var reply = await calls.SendAsync(owner, new TouchRequest(renewals), routing, options.Timeout, CancellationToken.None).ConfigureAwait(false);
+        if (reply is not DoneReply)
+        {
+            missed.Note(owner.Record.Identity, Now - (long)options.Timeout.TotalMilliseconds - renewals.Max(static renewal => renewal.Idle));
         }
     }
 }

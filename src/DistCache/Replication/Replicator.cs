@@ -9,8 +9,11 @@ namespace DistCache.Replication;
 /// <summary>The verbs of this folder, put together for one node, and the hand that gives each request to the verb that answers it.</summary>
 internal sealed class Replicator
 {
+    private static readonly PeerFault ApartForTooLong = new(FaultKind.Failed, "Apart for longer than tombstones live: one of both sides must begin anew.");
+
     private readonly TimeSpan _greetTimeout;
     private readonly Pulse _pulse;
+    private readonly MissedUses _missedUses;
     private readonly Renewals _renewals;
     private readonly Takeover _takeover;
     private readonly Transfer _transfer;
@@ -20,6 +23,7 @@ internal sealed class Replicator
     private readonly Absences _absences;
     private readonly AntiEntropy _antiEntropy;
     private readonly StopCheck _stopCheck;
+    private readonly Reunion _reunion;
     private volatile bool _isOpen;
 
     public Replicator(
@@ -32,19 +36,21 @@ internal sealed class Replicator
         ReplicationOptions options,
         ILogger logger)
     {
-        Ownership = new Ownership(view, options.ReplicaCount, logger);
+        _absences = new Absences(time, options.TombstoneLifetime);
+        Ownership = new Ownership(view, _absences, options.ReplicaCount, logger);
         Calls = new PeerCalls(transport, time);
         _greetTimeout = 2 * options.Timeout;
-        _renewals = new Renewals(Ownership, memory, Calls, time, options);
+        _missedUses = new MissedUses(Ownership, memory, Calls, time, options, logger);
+        _renewals = new Renewals(Ownership, memory, Calls, _missedUses, time, options);
         var tolerance = options.Timeout > Pulse.SmallestTolerance ? options.Timeout : Pulse.SmallestTolerance;
-        _pulse = new Pulse(Ownership, memory, time, tolerance, options.TombstoneLifetime);
+        _reunion = new Reunion(Ownership, _absences, memory, Calls, time, options, logger);
+        _pulse = new Pulse(Ownership, _reunion, time, tolerance, options.TombstoneLifetime);
         _offer = new Offer(memory, Calls, time, options);
         _debts = new Debts(Ownership, Calls, _offer, time, logger);
         Writes = new WritePath(Ownership, memory, Calls, _debts, clock, time, options);
         var repair = new ReadRepair(Writes, Calls, clock, options);
         Reads = new ReadPath(Ownership, memory, Calls, repair, _renewals, _pulse, time, options);
         _transfer = new Transfer(memory, Writes, Calls, clock, time, options);
-        _absences = new Absences(time, options.TombstoneLifetime);
         _takeover = new Takeover(Ownership, memory, Calls, _transfer, _absences, time, options, logger);
         _release = new Release(Ownership, memory, _offer, time, logger);
         _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, _absences, clock, time, random, options, logger);
@@ -58,6 +64,12 @@ internal sealed class Replicator
     public ReadPath Reads { get; }
 
     public WritePath Writes { get; }
+
+    /// <summary>Gives this node another incarnation, which says to the others that it started empty.</summary>
+    public Action TakeNewLife
+    {
+        set => _reunion.TakeNewLife = value;
+    }
 
     /// <summary>Nothing is held here that other nodes own: a leaving node may go.</summary>
     public bool IsHandedOver => _release.IsDone;
@@ -73,6 +85,8 @@ internal sealed class Replicator
         _debts.Start();
         _release.Start();
         _antiEntropy.Start();
+        _reunion.Start();
+        _missedUses.Start();
     }
 
     public void Stop()
@@ -83,6 +97,8 @@ internal sealed class Replicator
         _debts.Stop();
         _release.Stop();
         _antiEntropy.Stop();
+        _reunion.Stop();
+        _missedUses.Stop();
     }
 
     /// <summary>
@@ -95,9 +111,14 @@ internal sealed class Replicator
     public ReadHead Answer(in ReadQuestion question, Span<byte> room) =>
         _isOpen || question.AsHolder ? Reads.Answer(question, room) : ReadPath.NotMine(Ownership.Current);
 
+    /// <summary>Whether it matters who asks: no answer about entries may reach a stranger, who may not know yet that he is one.</summary>
+    public bool MustKnowWhoAsks => _absences.HasStrangers;
+
     /// <summary>Answers a request about entries; null for one that is about something else.</summary>
-    public ValueTask<PeerReply>? Handle(PeerRequest request) => request switch
+    public ValueTask<PeerReply>? Handle(NodeIdentity from, PeerRequest request) => request switch
     {
+        ReadRequest or WriteRequest or ReplicateRequest or TouchRequest or TransferRequest or CompareRequest or DigestRequest
+            when _absences.IsStranger(from) => new(ApartForTooLong),
         ReadRequest { AsHolder: false } when !_isOpen => new(ReadReply.Of(ReadPath.NotMine(Ownership.Current), default, rented: [])),
         WriteRequest when !_isOpen => new(new WriteReply(WriteOutcome.NotMine, Ownership.Current.Table.Hash, 0, 0)),
         ReadRequest read => new(Reads.Handle(read)),
@@ -111,12 +132,15 @@ internal sealed class Replicator
         _ => null,
     };
 
+    /// <summary>A round of anti-entropy, now.</summary>
+    public Task CompareAsync() => _antiEntropy.CompareWithAllAsync();
+
     /// <summary>Opens the lanes to all members that are known now.</summary>
     public Task GreetAsync() => Calls.GreetAsync(Ownership.Current, _greetTimeout);
 
     private void FollowMembers()
     {
-        _absences.Update(Ownership.Current.View);
+        _missedUses.Follow(Ownership.Current.View);
         _ = GreetAsync();
     }
 }

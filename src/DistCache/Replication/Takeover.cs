@@ -126,7 +126,13 @@ internal sealed class Takeover(
                 return false;
             }
 
+            ownership.Hear(source.Record.Identity, told.Missing);
             holdings = told;
+        }
+
+        if (!IsWanted(routing, source))
+        {
+            return false;
         }
 
         var wanted = routing.Import.Told(source.Record.Identity, holdings!.Held);

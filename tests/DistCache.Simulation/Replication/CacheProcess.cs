@@ -36,6 +36,7 @@ internal sealed class CacheProcess : IProcess
         Membership.Loop.ViewChanged += Replicator.Ownership.Update;
         Replicator.Calls.Heard += Membership.Loop.Heard;
         Replicator.Calls.Exchange = Membership.Loop.ExchangeAsync;
+        Replicator.TakeNewLife = Membership.Loop.BeginAnew;
     }
 
     public MembershipProcess Membership { get; }
@@ -71,7 +72,7 @@ internal sealed class CacheProcess : IProcess
     {
         var stamped = (StampedRequest)request;
         _clock.TryMerge(stamped.Clock);
-        var reply = Replicator.Handle(stamped.Request) is { } answered
+        var reply = Replicator.Handle(from, stamped.Request) is { } answered
             ? await answered
             : await Membership.HandleAsync(from, stamped.Request, cancellationToken);
         TraceKey(from, stamped.Request, reply);
@@ -128,6 +129,20 @@ internal sealed class CacheProcess : IProcess
         int? found = reply?.Outcome == ReadOutcome.Hit ? BitConverter.ToInt32(reply.Value.Span) : null;
         reply?.Release();
         return (reply is not null, found);
+    }
+
+    /// <summary>As a caller's get: a use of an entry with a sliding window is told to its other owners.</summary>
+    public async Task UseAsync(string key)
+    {
+        var bytes = Encoding.UTF8.GetBytes(key);
+        var slot = Slot.Of(bytes);
+        if (Replicator.Reads.AnswersAlone(slot))
+        {
+            Replicator.Reads.Look(bytes, slot, new byte[MaximumValueBytes], renew: true, out _, out _);
+            return;
+        }
+
+        (await Replicator.Reads.ReadAsync(bytes, renew: true, withValue: true, CancellationToken.None))?.Release();
     }
 
     /// <summary>This node's own copy is used, and nobody told.</summary>

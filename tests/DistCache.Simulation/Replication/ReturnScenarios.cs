@@ -1,3 +1,5 @@
+using DistCache.Entries;
+
 namespace DistCache.Simulation.Replication;
 
 /// <summary>What was removed, overwritten or has expired stays away, whoever was away when it went.</summary>
@@ -28,6 +30,40 @@ public sealed class ReturnScenarios
         cluster.Simulation.Run(TimeSpan.FromSeconds(2));
         cluster.CheckReads();
         cluster.CheckEverything();
+    }
+
+    /// <summary>
+    /// An owner that was away holds entries in the version that all hold, and did not hear that they were used: it is told when it is back, and
+    /// they do not end early there.
+    /// </summary>
+    [Test]
+    public void SlidingUses_ThatAnOwnerMissed_AreToldWhenItIsBack([Values] Absent how, [Values(8, 16)] double seconds)
+    {
+        using var cluster = new CacheCluster(3, keys: Keys).Form();
+        for (var i = 0; i < Keys; i++)
+        {
+            Start(CacheCluster.CacheOf(cluster.Nodes[0]).WriteAsync($"k{i}", i, new RemainingTime(Expiration.Never, 40_000, 0)));
+        }
+
+        var writtenAt = cluster.Simulation.Elapsed;
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        Leave(cluster, how);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(seconds));
+        for (var i = 0; i < Keys; i++)
+        {
+            Start(CacheCluster.CacheOf(cluster.Nodes[0]).UseAsync($"k{i}"));
+        }
+
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        Return(cluster, how);
+
+        // After the window since the write is over, and before nine tenths of that since the use are.
+        cluster.Simulation.Run(writtenAt + TimeSpan.FromSeconds(42) - cluster.Simulation.Elapsed);
+        for (var i = 0; i < Keys; i++)
+        {
+            var copies = cluster.Nodes.Count(node => CacheCluster.CacheOf(node).Held($"k{i}")?.Value == i);
+            Assert.That(copies, Is.EqualTo(2), () => $"copies of k{i}. {cluster.Simulation.Describe()}");
+        }
     }
 
     /// <summary>It stood still for longer than anybody remembers removals: what it holds is worth nothing.</summary>

@@ -94,7 +94,7 @@ public sealed class AntiEntropyTests
     public void AnotherTable_IsNotComparedWith()
     {
         using var cluster = new InMemoryCluster("a", "b");
-        var reply = (DigestReply)cluster.Nodes[0].Replicator.Handle(new DigestRequest(SlotSet.All(), new long[Slot.Count], 1))!.Value.Result;
+        var reply = (DigestReply)cluster.Nodes[0].Replicator.Handle(cluster.Nodes[1].Identity, new DigestRequest(SlotSet.All(), new long[Slot.Count], 1))!.Value.Result;
         Assert.Multiple(() =>
         {
             Assert.That(reply.IsSameTable, Is.False);

@@ -110,7 +110,7 @@ internal sealed class InMemoryCluster : IDisposable
         // A copy: whoever asks uses the object again.
         Delivered.Add((from.Identity.Name, target.Identity.Name, request with { }));
         target.Clock.TryMerge(from.Clock.Current);
-        var reply = await target.Replicator.Handle(request)!.Value;
+        var reply = await target.Replicator.Handle(from.Identity, request)!.Value;
         from.Clock.TryMerge(target.Clock.Current);
         return reply;
     }

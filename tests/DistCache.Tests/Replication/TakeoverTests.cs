@@ -392,9 +392,9 @@ public sealed class TakeoverTests
         var hash = cluster.Nodes[0].Replicator.Ownership.Current.Table.Hash;
         var reborn = cluster.Add("b", 5_000, isOpen: false);
         var request = new ReadRequest(key, hash, Renew: true, WithValue: true, AsHolder: false);
-        Assert.That(((ReadReply)await reborn.Replicator.Handle(request)!.Value).Outcome, Is.EqualTo(ReadOutcome.NotMine));
+        Assert.That(((ReadReply)await reborn.Replicator.Handle(reborn.Identity, request)!.Value).Outcome, Is.EqualTo(ReadOutcome.NotMine));
         reborn.Replicator.Open();
-        var reply = await reborn.Replicator.Handle(request)!.Value;
+        var reply = await reborn.Replicator.Handle(reborn.Identity, request)!.Value;
         Assert.That(DistCache.Replication.Inquiry.IsSettledBy(reply, hash, cluster.Options), Is.False, "a miss under another table");
     }
 

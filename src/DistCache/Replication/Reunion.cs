@@ -1,0 +1,131 @@
+using DistCache.Diagnostics;
+using DistCache.Memory;
+using DistCache.Peers;
+using Microsoft.Extensions.Logging;
+
+namespace DistCache.Replication;
+
+/// <summary>
+/// Decides who begins anew when members meet again that were apart for longer than tombstones live: what one side still holds, the other may
+/// have removed and forgotten. Until that is decided each side works by a table of its own.
+/// <list type="number">
+/// <item>Every <see cref="Interval"/> all members are asked by which table they work, and who is a stranger to them.</item>
+/// <item>Strangers with one table are a side; this node's own side is all who are no strangers to it. The larger one stays; of equal ones that
+/// with the smallest name.</item>
+/// <item>A node whose side loses <see cref="RoundsToLose"/> times in succession clears itself and takes a new incarnation, which says "started
+/// empty": it is a stranger to nobody, and fetches what it owns.</item>
+/// </list>
+/// Two sides never both lose: nobody counts more in another side than that counts in itself. A side of which only a part answers looks smaller
+/// than it is, so that at the worst none loses, and it is asked again.
+/// </summary>
+internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier memory, PeerCalls calls, TimeProvider time, ReplicationOptions options, ILogger logger)
+{
+    public static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
+
+    /// <summary>Longer than any settling takes: members that meet learn of each other one by one.</summary>
+    private const int RoundsToLose = 10;
+
+    private readonly CancellationTokenSource _stopping = new();
+    private bool _isApart;
+    private int _lost;
+
+    /// <summary>Gives this node another incarnation.</summary>
+    public Action TakeNewLife { get; set; } = static () => { };
+
+    public void Start() => _ = RunAsync();
+
+    public void Stop() => _stopping.Cancel();
+
+    /// <summary>This node drops all that it holds, and is as good as just started.</summary>
+    /// <param name="told">Who is a stranger to those whom it joins.</param>
+    public void BeginAnew(IEnumerable<Absence> told)
+    {
+        // Before the new life begins, since others will ask that for what it holds; and after, for what came meanwhile from the old side.
+        memory.Clear();
+        absences.BeginAnew(told);
+        TakeNewLife();
+        ownership.Review();
+        memory.Clear();
+        Log.BegunAnew(logger, ownership.Current.View.Self.Record.Identity);
+    }
+
+    private async Task RunAsync()
+    {
+        using var timer = new PeriodicTimer(Interval, time);
+        while (!_stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
+                await LookAsync().ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                // The node stops.
+            }
+            catch (Exception exception)
+            {
+                Log.BackgroundFailed(logger, nameof(Reunion), exception);
+            }
+        }
+    }
+
+    private async ValueTask LookAsync()
+    {
+        var routing = ownership.Current;
+        var others = ownership.Members.Members.Where(member => !routing.IsSelf(member) && Ownership.MayHold(member)).ToArray();
+        var strangers = Array.FindAll(others, member => absences.IsStranger(member.Record.Identity));
+        if (strangers.Length > 0 && !_isApart)
+        {
+            Log.StrangersMet(logger, string.Join(' ', strangers.Select(static member => member.Record.Identity)));
+        }
+
+        _isApart = strangers.Length > 0;
+        if (!_isApart)
+        {
+            _lost = 0;
+            return;
+        }
+
+        var replies = await Task.WhenAll(others.Select(member =>
+            calls.SendAsync(member, new HoldingsRequest(routing.Table.Hash), routing, options.Timeout, _stopping.Token).AsTask())).ConfigureAwait(false);
+        var told = new Dictionary<NodeIdentity, HoldingsReply>();
+        foreach (var (member, reply) in others.Zip(replies))
+        {
+            if (reply is HoldingsReply holdings)
+            {
+                told.Add(member.Record.Identity, holdings);
+                ownership.Hear(member.Record.Identity, holdings.Missing);
+            }
+        }
+
+        if (FindWinner(told) is not { } winner)
+        {
+            _lost = 0;
+        }
+        else if (++_lost >= RoundsToLose)
+        {
+            _lost = 0;
+            BeginAnew(winner.SelectMany(identity => told[identity].Missing));
+        }
+    }
+
+    /// <summary>The side to which this node's own one yields; null if it stays.</summary>
+    private IReadOnlyCollection<NodeIdentity>? FindWinner(Dictionary<NodeIdentity, HoldingsReply> told)
+    {
+        NodeIdentity[] best = [.. ownership.Members.Members
+            .Where(member => Ownership.MayHold(member) && !absences.IsStranger(member.Record.Identity))
+            .Select(static member => member.Record.Identity)];
+        var winner = best;
+        foreach (var side in told.Keys.Where(absences.IsStranger).GroupBy(identity => told[identity].TableHash, (_, identities) => identities.ToArray()))
+        {
+            winner = IsGreater(side, winner) ? side : winner;
+        }
+
+        return winner == best ? null : winner;
+    }
+
+    private static bool IsGreater(NodeIdentity[] side, NodeIdentity[] than) => side.Length != than.Length
+        ? side.Length > than.Length
+        : side.Min(static identity => identity.Name).CompareTo(than.Min(static identity => identity.Name)) < 0;
+}
