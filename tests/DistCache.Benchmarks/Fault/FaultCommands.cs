@@ -8,6 +8,7 @@ internal static class FaultCommands
         ["first"] = arguments => Place.RunThere("first", arguments, FirstAnswerNumbers.RunAsync),
         ["restore"] = arguments => Place.RunThere("restore", arguments, RestoreNumbers.RunAsync),
         ["rest"] = arguments => Place.RunThere("rest", arguments, RestNumbers.RunAsync),
+        ["heal"] = arguments => Place.RunThere("heal", arguments, HealNumbers.RunAsync),
         ["rolling"] = arguments => Place.RunThere("rolling", arguments, RollingNumbers.RunAsync),
         ["tombstones"] = arguments => TombstoneNumbers.RunAsync(arguments).GetAwaiter().GetResult(),
         ["node"] = arguments => FaultNode.ServeAsync(arguments).GetAwaiter().GetResult(),

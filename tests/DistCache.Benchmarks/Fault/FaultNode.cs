@@ -19,6 +19,9 @@ internal sealed class FaultNode : IAsyncDisposable
 
     public ClusterView View => _host.Services.GetRequiredService<DistCacheCluster>().View;
 
+    /// <summary>A round of anti-entropy, now.</summary>
+    public Task CompareAsync() => _host.Services.GetRequiredService<Node>().Replicator.CompareAsync();
+
     public NodeReading Reading => _host.Services.GetRequiredService<Node>().Read();
 
     public static async Task<FaultNode> StartAsync(int index, string[] addresses, Arguments arguments)
@@ -43,8 +46,8 @@ internal sealed class FaultNode : IAsyncDisposable
     public static string NameOf(int index) => $"node-{index}";
 
     /// <summary>
-    /// Another process: a node until its standard input ends, that answers "ready" and then each line with what it is like. The line "stop"
-    /// stops it gracefully.
+    /// Another process: a node until its standard input ends, that answers "ready" and then each line with what it is like, or, to "older n v",
+    /// how many of n keys it shows with another value than v. The line "stop" stops it gracefully.
     /// </summary>
     public static async Task ServeAsync(Arguments arguments)
     {
@@ -52,6 +55,12 @@ internal sealed class FaultNode : IAsyncDisposable
         Console.WriteLine("ready");
         while (await Console.In.ReadLineAsync() is { } line && line != "stop")
         {
+            if (line.Split(' ') is ["older", var count, var filling])
+            {
+                Console.WriteLine(await Entries.CountOlderAsync(node.Cache, int.Parse(count, CultureInfo.InvariantCulture), byte.Parse(filling, CultureInfo.InvariantCulture)));
+                continue;
+            }
+
             var reading = node.Reading;
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture, $"{node.View.TableHash} {reading.ImportingSlots} {reading.Entries} {reading.UsedBytes}"));

@@ -2,7 +2,10 @@ using System.Diagnostics;
 
 namespace DistCache.Benchmarks.Fault;
 
-/// <summary>One of three nodes with a million entries dies: how long until every entry has its copies again, and what gets see of it.</summary>
+/// <summary>
+/// One of three nodes with a million entries dies: how long until every entry has its copies again, and what gets see of it; with reads=0 nobody
+/// reads meanwhile.
+/// </summary>
 internal static class RestoreNumbers
 {
     private static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(8);
@@ -17,14 +20,18 @@ internal static class RestoreNumbers
         var quiet = await PacedGets.ForAsync(QuietTime, trio.Node.Cache, keys);
         Console.WriteLine($"quiet:      {quiet}");
 
-        clock.Restart();
-        var gets = new PacedGets(trio.Node.Cache, keys);
-        trio.Kill(2);
-        while (!trio.Owns(2))
+        if (arguments.Number("reads", 1) == 0)
         {
-            await Task.Delay(10);
+            await LoseOneAsync(trio);
+            clock.Restart();
+            await trio.AgreeAsync(2);
+            Console.WriteLine($"Nobody reads: all copies were there {clock.Elapsed.TotalSeconds:F2} s after the table changed. {trio.Node.Reading.Entries:N0} entries here.");
+            return;
         }
 
+        clock.Restart();
+        var gets = new PacedGets(trio.Node.Cache, keys);
+        await LoseOneAsync(trio);
         var changed = clock.Elapsed;
         var restoring = new PacedGets(trio.Node.Cache, keys);
         var detecting = await gets.StopAsync();
@@ -34,5 +41,15 @@ internal static class RestoreNumbers
         Console.WriteLine($"detecting:  {detecting}");
         Console.WriteLine($"restoring:  {meanwhile}: p99 {meanwhile.P99 / quiet.P99:F1} x quiet (to reach 3)");
         Console.WriteLine($"The table changed {changed.TotalSeconds:F2} s after the kill; all copies were there {(restored - changed).TotalSeconds:F2} s after that. {trio.Node.Reading.Entries:N0} entries here.");
+    }
+
+    /// <summary>Until the others own everything.</summary>
+    private static async Task LoseOneAsync(Trio trio)
+    {
+        trio.Kill(2);
+        while (!trio.Owns(2))
+        {
+            await Task.Delay(10);
+        }
     }
 }

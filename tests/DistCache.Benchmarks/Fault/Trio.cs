@@ -58,15 +58,19 @@ internal sealed partial class Trio : IAsyncDisposable
 
     public void Cut(int index) => _place.Network!.Cut(index);
 
-    /// <summary>Gracefully, and starts it again.</summary>
-    public async Task RestartAsync(int index)
+    /// <summary>Gracefully, and starts it again; says when each part of that began.</summary>
+    public async Task RestartAsync(int index, Action<string> begins)
     {
+        begins("hands over and exits");
         await _others[index]!.StandardInput.WriteLineAsync("stop");
         await _others[index]!.WaitForExitAsync();
         _others[index] = null;
+        begins("is away");
         await AgreeAsync(Place.Nodes - 1);
+        begins("starts");
         _others[index] = _place.StartNode(index, _arguments);
         await ReadyAsync(index);
+        begins("settles and takes over");
         await AgreeAsync(Place.Nodes);
     }
 
@@ -84,6 +88,17 @@ internal sealed partial class Trio : IAsyncDisposable
             await Task.Delay(20);
         }
     }
+
+    /// <summary>How many keys the node shows with another value.</summary>
+    public async Task<int> OlderAsync(int index, int keys, byte value)
+    {
+        var other = _others[index]!;
+        await other.StandardInput.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"older {keys} {value}"));
+        return int.Parse((await other.StandardOutput.ReadLineAsync())!, CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>In the eyes of the node in this process.</summary>
+    public bool IsAlive(int index) => Node.View.Members.Any(member => member.NodeName == FaultNode.NameOf(index) && member.State == MemberState.Alive);
 
     public bool Owns(int count) => Node.View.Members.Count(member => member.ShareOfSlots > 0) == count;
 
