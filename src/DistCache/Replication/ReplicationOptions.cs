@@ -23,8 +23,9 @@ public sealed class ReplicationOptions
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// How long "removed" is remembered, 1 minute to 7 days; 1 hour unless set. Nodes that were apart for longer do not bring
-    /// their entries back.
+    /// How long "removed" is remembered, 1 minute to 7 days; 1 hour unless set. Nodes that were apart for seven eighths of it or longer do not
+    /// bring their entries back: of two sides that meet again then, the one with fewer members drops all that it holds, also what was
+    /// acknowledged there meanwhile. Longer costs memory for what was removed, at most a tenth of the budget.
     /// </summary>
     public TimeSpan TombstoneLifetime { get; set; } = TimeSpan.FromHours(1);
 
