@@ -48,6 +48,6 @@ internal static class ChurnNumbers
         paused = GC.GetTotalPauseDuration() - paused;
         Console.WriteLine(
             $"{side.Name}: {sets / seconds / 1e6:F2} M sets/s, {paused.TotalSeconds / seconds:P2} of the time in GC pauses, longest stall of a set "
-            + $"{watch.LongestMilliseconds:F1} ms, of an idle loop {watch.LongestIdleMilliseconds:F1} ms");
+            + $"{watch.Longest}, of an idle loop {watch.LongestIdle}");
     }
 }

@@ -38,8 +38,8 @@ internal static class ExpireNumbers
         Thread.Sleep(3 * MemoryTier.SweepInterval);
         Console.WriteLine(
             $"{tier.Statistics.Expired:N0} of {entries:N0} entries gone {gone.TotalSeconds:F1} s after the last was due; "
-            + $"{full >> 20} MiB before, {tier.Statistics.Bytes >> 20} MiB now; longest stall of a set {watch.LongestMilliseconds:F2} ms, "
-            + $"of an idle loop {watch.LongestIdleMilliseconds:F2} ms");
+            + $"{full >> 20} MiB before, {tier.Statistics.Bytes >> 20} MiB now; longest stall of a set {watch.Longest}, "
+            + $"of an idle loop {watch.LongestIdle}");
     }
 
     private static void Put(MemoryTier tier, byte[] key, ulong clock, byte[] value, Expiration expiration) =>

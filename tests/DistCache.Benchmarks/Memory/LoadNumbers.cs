@@ -33,6 +33,6 @@ internal static class LoadNumbers
         Console.WriteLine(
             $"budget {budget >> 20} MiB, counted {statistics.Bytes >> 20} MiB, resident set grew by {(Measure.ResidentBytes() - resident) >> 20} MiB, "
             + $"{statistics.Bytes / (double)statistics.Entries:F1} bytes an entry");
-        Console.WriteLine($"longest stall {watch.LongestMilliseconds:F2} ms, of an idle loop {watch.LongestIdleMilliseconds:F2} ms");
+        Console.WriteLine($"longest stall {watch.Longest}, of an idle loop {watch.LongestIdle}");
     }
 }
