@@ -1,13 +1,14 @@
 using System.Buffers.Text;
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace DistCache.Benchmarks.Memory;
 
 /// <summary>
 /// Keeps the longest time between two calls: of the work, and of an idle loop beside it, which shows what the machine itself does. Of both
-/// also what is left without the time in which the thread could have run, and had no processor (Linux tells; elsewhere it is the same):
-/// that the system counts, and no code in the thread can cause it, however long a lock, a page fault or a copy takes.
+/// also the longest that can be the thread's own, running or asleep for somebody: not the time in which it had no processor, because
+/// other threads or, of a virtual machine, other machines had it. That the kernel counts (Linux; elsewhere all of it is its own).
 /// </summary>
 internal sealed class StallWatch : IDisposable
 {
@@ -19,10 +20,10 @@ internal sealed class StallWatch : IDisposable
     /// <summary>Made by the thread that works.</summary>
     public StallWatch()
     {
-        _work.Open();
+        _work.Start();
         _control = new Thread(() =>
         {
-            _idle.Open();
+            _idle.Start();
             for (var last = Stopwatch.GetTimestamp(); !_isOver;)
             {
                 Thread.SpinWait(20);
@@ -49,52 +50,82 @@ internal sealed class StallWatch : IDisposable
 
     private sealed class Gap
     {
-        /// <summary>Shorter ones are not looked at closely, and the count of waiting is never older than this.</summary>
+        /// <summary>Shorter ones are not looked at closely, and what the kernel said is never older than this when one begins.</summary>
         private static readonly long Short = Stopwatch.Frequency / 1_000;
 
-        private SafeFileHandle? _schedule;
         private long _longest;
-        private long _longestRunning;
-        private long _waited;
-        private long _waitedAt;
+        private long _longestOwn;
+        private long _saidAt;
+        private ThreadTime _said;
 
-        /// <summary>By the thread that is watched.</summary>
-        public void Open()
-        {
-            const string path = "/proc/thread-self/schedstat";
-            _schedule = File.Exists(path) ? File.OpenHandle(path) : null;
-            _waited = Waited();
-        }
+        public void Start() => _said = ThreadTime.Now();
 
         public void Note(long started, long ended)
         {
-            if (ended - started < Short && ended - _waitedAt < Short)
+            if (ended - started < Short && ended - _saidAt < Short)
             {
                 return;
             }
 
-            var waited = Waited();
+            var said = ThreadTime.Now();
+            // Who never slept was running, or had no processor; of who did, that another machine had it cannot be told from sleep. Up to a
+            // millisecond of what is counted was before this gap.
+            var own = said.Sleeps == _said.Sleeps ? said.Running - _said.Running : ended - started - (said.Waiting - _said.Waiting);
             _longest = Math.Max(_longest, ended - started);
-            _longestRunning = Math.Max(_longestRunning, ended - started - Math.Max(0, waited - _waited));
-            (_waited, _waitedAt) = (waited, Stopwatch.GetTimestamp());
+            _longestOwn = Math.Max(_longestOwn, Math.Min(own, ended - started));
+            (_said, _saidAt) = (said, Stopwatch.GetTimestamp());
         }
 
-        public override string ToString() => $"{Milliseconds(_longest):F1} ms ({Milliseconds(_longestRunning):F1} without waiting for a processor)";
-
-        /// <summary>The second number: how long the thread was ready and did not run, ns.</summary>
-        private long Waited()
-        {
-            Span<byte> text = stackalloc byte[128];
-            if (_schedule is null)
-            {
-                return 0;
-            }
-
-            text = text[..RandomAccess.Read(_schedule, text, 0)];
-            text = text[(text.IndexOf((byte)' ') + 1)..];
-            return Utf8Parser.TryParse(text, out long nanoseconds, out _) ? nanoseconds * Stopwatch.Frequency / 1_000_000_000 : 0;
-        }
+        public override string ToString() => $"{Milliseconds(_longest):F1} ms (at most {Milliseconds(_longestOwn):F1} its own)";
 
         private static double Milliseconds(long ticks) => Stopwatch.GetElapsedTime(0, ticks).TotalMilliseconds;
     }
+}
+
+/// <summary>
+/// What the kernel counted of the calling thread, in ticks of the stopwatch: how long it ran, how long it waited for a processor that other
+/// threads had; and how often it went to sleep.
+/// </summary>
+internal readonly partial record struct ThreadTime(long Running, long Waiting, long Sleeps)
+{
+    [ThreadStatic]
+    private static SafeFileHandle? _schedule;
+
+    private const int ClockOfThread = 3;
+    private const int UsageOfThread = 1;
+
+    /// <summary>The place of ru_nvcsw among the 64-bit words of a struct rusage.</summary>
+    private const int VoluntarySwitches = 16;
+
+    public static ThreadTime Now()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return new(0, 0, Stopwatch.GetTimestamp());
+        }
+
+        Span<long> time = stackalloc long[2];
+        Span<long> usage = stackalloc long[18];
+        _ = GetTime(ClockOfThread, ref time[0]);
+        _ = GetUsage(UsageOfThread, ref usage[0]);
+        return new(Ticks((time[0] * 1_000_000_000) + time[1]), Ticks(ReadWaiting()), usage[VoluntarySwitches]);
+    }
+
+    private static long Ticks(long nanoseconds) => (long)(nanoseconds * (Stopwatch.Frequency / 1e9));
+
+    /// <summary>The second of the three numbers that are there, ns.</summary>
+    private static long ReadWaiting()
+    {
+        _schedule ??= File.OpenHandle("/proc/thread-self/schedstat");
+        Span<byte> text = stackalloc byte[128];
+        text = text[..RandomAccess.Read(_schedule, text, 0)];
+        text = text[(text.IndexOf((byte)' ') + 1)..];
+        return Utf8Parser.TryParse(text, out long nanoseconds, out _) ? nanoseconds : 0;
+    }
+
+    [LibraryImport("libc", EntryPoint = "clock_gettime")]
+    private static partial int GetTime(int clock, ref long time);
+
+    [LibraryImport("libc", EntryPoint = "getrusage")]
+    private static partial int GetUsage(int who, ref long usage);
 }
