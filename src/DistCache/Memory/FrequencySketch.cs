@@ -7,9 +7,12 @@ namespace DistCache.Memory;
 /// <summary>
 /// How often keys were used lately: a count-min sketch (Cormode and Muthukrishnan, 2005) with 4-bit counters, four a key, all four
 /// within one cache line, 8 bytes an entry. All counters are halved every ten times as many uses as there are entries, so the past
-/// fades. It doubles by copying itself: a key's counters are then where its next bit says, with the same counts. The counters live in pages
-/// of the pool; its shard's lock guards it.
+/// fades. The counters live in pages of the pool; its shard's lock guards it.
 /// </summary>
+/// <remarks>
+/// Nobody waits for more than one page of it. It grows by a page, which is a copy of the one that had its keys (linear hashing, see
+/// <see cref="LinearHash"/>), so these keep their counts. A halving is only noted, and done to a page when that is next looked at.
+/// </remarks>
 internal sealed class FrequencySketch(PagePool pool, int shard)
 {
     public const int MaximumCount = 15;
@@ -18,16 +21,18 @@ internal sealed class FrequencySketch(PagePool pool, int shard)
     private const int EntriesPerBlock = 8;
     private const int Depth = 4;
     private const int AgingFactor = 10;
+    private const int HalvingsToZero = 4;
     private const ulong HalvingMask = 0x7777_7777_7777_7777;
 
     private readonly int _wordsPerPageShift = BitOperations.Log2((uint)pool.Memory.Geometry.PageBytes / sizeof(ulong));
-    private readonly List<int> _pages = [];
+    private readonly List<CounterPage> _pages = [];
     private int _usesUntilAging;
     private int _entries;
+    private int _halvings;
 
     public int PageCount => _pages.Count;
 
-    private int BlockCount => _pages.Count << (_wordsPerPageShift - 3);
+    private int BlocksPerPage => 1 << (_wordsPerPageShift - 3);
 
     public void Increment(ulong keyHash)
     {
@@ -75,58 +80,71 @@ internal sealed class FrequencySketch(PagePool pool, int shard)
         _entries = entries;
         if (entries == 0)
         {
-            _pages.ForEach(pool.Give);
+            _pages.ForEach(page => pool.Give(page.Number));
             _pages.Clear();
             return true;
         }
 
-        if (entries <= BlockCount * (long)EntriesPerBlock)
+        while (entries > (long)_pages.Count * BlocksPerPage * EntriesPerBlock)
         {
-            return true;
-        }
-
-        var had = _pages.Count;
-        for (var added = 0; added < Math.Max(1, had); added++)
-        {
-            if (!pool.TryTake(PageState.Table, shard, out var page))
+            if (!TryAddPage())
             {
-                Drop(_pages.Count - had);
                 return false;
             }
-
-            _pages.Add(page);
         }
 
-        if (had == 0)
-        {
-            Words(_pages[0]).Clear();
-        }
-
-        for (var i = 0; i < had; i++)
-        {
-            pool.Memory.Page(_pages[i]).CopyTo(pool.Memory.Page(_pages[had + i]));
-        }
-
-        _usesUntilAging = had == 0 ? AgingFactor * entries : _usesUntilAging;
         return true;
     }
 
-    private void Drop(int count)
+    private bool TryAddPage()
     {
-        for (; count > 0; count--)
+        if (!pool.TryTake(PageState.Table, shard, out var page))
         {
-            pool.Give(_pages[^1]);
-            _pages.RemoveAt(_pages.Count - 1);
+            return false;
         }
-    }
 
-    private Span<ulong> Words(int page) => MemoryMarshal.Cast<byte, ulong>(pool.Memory.Page(page));
+        if (_pages.Count == 0)
+        {
+            pool.Memory.Page(page).Clear();
+            _pages.Add(new CounterPage(page, _halvings));
+            _usesUntilAging = AgingFactor * _entries;
+            return true;
+        }
+
+        var source = _pages[_pages.Count - (int)(BitOperations.RoundUpToPowerOf2((uint)_pages.Count + 1) >> 1)];
+        pool.Memory.Page(source.Number).CopyTo(pool.Memory.Page(page));
+        _pages.Add(source with { Number = page });
+        return true;
+    }
 
     private Span<ulong> Block(ulong mixed)
     {
-        var block = (int)(mixed >> 40) & (BlockCount - 1);
-        var word = block * BlockWords;
-        return Words(_pages[word >> _wordsPerPageShift]).Slice(word & ((1 << _wordsPerPageShift) - 1), BlockWords);
+        var block = (int)(mixed >> 40);
+        return Words(PageOf(block / BlocksPerPage)).Slice(block % BlocksPerPage * BlockWords, BlockWords);
+    }
+
+    /// <summary>The lowest bits say which page, as many as there are pages for.</summary>
+    private int PageOf(int bits)
+    {
+        var pages = (int)BitOperations.RoundUpToPowerOf2((uint)_pages.Count);
+        var page = bits & (pages - 1);
+        return page < _pages.Count ? page : page - (pages >> 1);
+    }
+
+    /// <summary>With all halvings up to now done.</summary>
+    private Span<ulong> Words(int index)
+    {
+        ref var page = ref CollectionsMarshal.AsSpan(_pages)[index];
+        var words = MemoryMarshal.Cast<byte, ulong>(pool.Memory.Page(page.Number));
+        for (; page.Halvings != _halvings; page.Halvings = _halvings - page.Halvings > HalvingsToZero ? _halvings - HalvingsToZero : page.Halvings + 1)
+        {
+            foreach (ref var word in words)
+            {
+                word = word >> 1 & HalvingMask;
+            }
+        }
+
+        return words;
     }
 
     /// <summary>Row i owns words 2i and 2i + 1: one bit chooses the word, four the counter.</summary>
@@ -139,14 +157,11 @@ internal sealed class FrequencySketch(PagePool pool, int shard)
 
     private void Age()
     {
-        foreach (var page in _pages)
-        {
-            foreach (ref var word in Words(page))
-            {
-                word = word >> 1 & HalvingMask;
-            }
-        }
-
+        _halvings++;
         _usesUntilAging = AgingFactor * Math.Max(_entries, 1) / 2;
     }
+
+    /// <param name="Number">Of the pool.</param>
+    /// <param name="Halvings">How many of all halvings were done to it.</param>
+    private record struct CounterPage(int Number, int Halvings);
 }

@@ -76,4 +76,47 @@ internal sealed class MemoryPartsTests
         Assert.That(sketch.TryResize(0));
         Assert.That(sketch.PageCount, Is.Zero);
     }
+
+    [Test]
+    public void Sketch_GrowingPageByPageAndHalvedLater_TellsWhatOneOfFullSizeWould()
+    {
+        const int firstEntries = 1_000;
+        const int lastEntries = 9_000;
+        using var memory = new TierMemory(4 << 20, Eviction.Lfu, default, tombstoneLifetime: 0);
+        var sketch = new FrequencySketch(memory.Pool, 0);
+        Assert.That(sketch.TryResize(firstEntries));
+        var keys = Enumerable.Range(1, 100).Select(i => 0x9E3779B97F4A7C15 * (ulong)i).ToArray();
+        var uses = 0;
+        foreach (var (i, key) in keys.Index())
+        {
+            for (var use = 0; use <= i % 10; use++, uses++)
+            {
+                sketch.Increment(key);
+            }
+        }
+
+        var counts = keys.Select(sketch.Estimate).ToArray();
+        Assert.That(counts.Max(), Is.GreaterThanOrEqualTo(10));
+        for (var entries = firstEntries; entries <= lastEntries; entries += 500)
+        {
+            Assert.That(sketch.TryResize(entries));
+            Assert.That(keys.Select(sketch.Estimate), Is.EqualTo(counts), $"with room for {entries}");
+            Assert.That(sketch.PageCount, Is.EqualTo((entries + 1_023) / 1_024));
+        }
+
+        // Ten times as many uses as the entries it began with; then five times as many as it has now, twice, and nobody looks meanwhile.
+        var before = UseOther(sketch, (10 * firstEntries) - uses - 1, keys);
+        Assert.That(UseOther(sketch, 1, keys), Is.EqualTo(before.Select(count => count / 2)));
+        Assert.That(UseOther(sketch, 10 * lastEntries, keys), Is.EqualTo(before.Select(count => count / 8)));
+    }
+
+    private static int[] UseOther(FrequencySketch sketch, int uses, ulong[] keys)
+    {
+        for (var use = 0; use < uses; use++)
+        {
+            sketch.Increment(77);
+        }
+
+        return [.. keys.Select(sketch.Estimate)];
+    }
 }
