@@ -358,9 +358,12 @@ internal sealed class MemoryTier : IDisposable
                 while (!LargeEntries.TryExtend(memory.Pool, ref chain, totalBytes, shard.Number, memory.Classes.LargeClass))
                 {
                     // Where both do not fit, the old value goes before any other key's: it is superseded in a moment anyway.
-                    if (!shard.TryDropLarge(keyHash, key, info.Version))
+                    if (!shard.TryDropLarge(keyHash, key, info.Version) && !room.TryMake())
                     {
-                        room.Make();
+                        // Those who have all of theirs may wait for one page of the index: of what is half done here.
+                        LargeEntries.Free(memory.Pool, chain.Head);
+                        chain = default;
+                        room.Wait();
                     }
                 }
             }

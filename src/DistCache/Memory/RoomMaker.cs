@@ -13,11 +13,15 @@ internal struct RoomMaker(TierMemory memory)
 
     public void Make()
     {
-        if (TryMake())
+        if (!TryMake())
         {
-            return;
+            Wait();
         }
+    }
 
+    /// <summary>For others, who hold no room that anybody could give.</summary>
+    public void Wait()
+    {
         _startedWaiting = _startedWaiting == 0 ? Environment.TickCount64 : _startedWaiting;
         if (Environment.TickCount64 - _startedWaiting > Patience.TotalMilliseconds)
         {
@@ -28,7 +32,8 @@ internal struct RoomMaker(TierMemory memory)
         _spin.SpinOnce();
     }
 
-    private readonly bool TryMake()
+    /// <summary>False if nobody has anything to give now.</summary>
+    public bool TryMake()
     {
         var richest = memory.Shards[0];
         foreach (var shard in memory.Shards)
@@ -36,19 +41,13 @@ internal struct RoomMaker(TierMemory memory)
             richest = shard.HeldBytes > richest.HeldBytes ? shard : richest;
         }
 
-        if (richest.TryGivePage())
+        var isMade = richest.TryGivePage();
+        for (var i = 0; i < memory.Shards.Length && !isMade; i++)
         {
-            return true;
+            isMade = memory.Shards[i].TryGivePage();
         }
 
-        foreach (var shard in memory.Shards)
-        {
-            if (shard.TryGivePage())
-            {
-                return true;
-            }
-        }
-
-        return false;
+        _startedWaiting = isMade ? 0 : _startedWaiting;
+        return isMade;
     }
 }

@@ -1,0 +1,124 @@
+using DistCache.Entries;
+using DistCache.Memory;
+
+namespace DistCache.Tests.Memory;
+
+/// <summary>One budget for everything, also when many threads want it at once, and also in the eyes of the operating system.</summary>
+internal sealed class BudgetTests
+{
+    private readonly ManualTime _time = new();
+
+    [TestCase(8L << 20)]
+    [TestCase(40L << 20)]
+    [TestCase(300L << 20)]
+    [TestCase(1L << 30)]
+    public void ResidentMemory_IsWhatIsCounted_WithinATenth(long budget)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            Assert.Ignore("Only Linux tells what is resident of a range.");
+        }
+
+        using var tier = new MemoryTier(budget, Eviction.Lru, _time);
+        var written = Math.Min(budget * 5 / 4, 400L << 20);
+        foreach (var size in new[] { 300, 7_000, 200_000, 40 })
+        {
+            Fill(tier, size, written / (size < 100 ? 4 : 1), threads: 2);
+            CompareWithSystem(tier, $"after values of {size} bytes");
+        }
+
+        _time.Advance(TimeSpan.FromMinutes(1));
+        Assert.That(tier.Statistics.Entries, Is.Zero);
+        CompareWithSystem(tier, "after all have expired");
+        Assert.That(tier.Statistics.Bytes, Is.LessThan((2 << 20) + (budget / 32)), "an empty tier keeps little");
+    }
+
+    [Test]
+    public void ValuesOfTheLargestSize_FromManyThreads_ShareTheBudget()
+    {
+        const int largest = 64 << 20;
+        const long budget = 150 << 20;
+        using var tier = new MemoryTier(budget, Eviction.Lru, _time);
+        var values = Enumerable.Range(0, 3).Select(seed => TierFace.Value(largest, seed)).ToArray();
+        var wrong = 0;
+        InThreads(3, thread =>
+        {
+            var destination = new byte[largest];
+            for (var round = 1; round <= 4; round++)
+            {
+                var applied = tier.Put($"key{thread}", (ulong)round, values[thread]) == ApplyOutcome.Applied;
+                var outcome = tier.Read(TierFace.Key($"key{(thread + round) % 3}"), destination, true, out _, out _);
+                var isRight = outcome == LookupOutcome.Miss || destination.AsSpan().SequenceEqual(values[(thread + round) % 3]);
+                Interlocked.Add(ref wrong, applied && isRight && tier.Statistics.Bytes <= budget ? 0 : 1);
+            }
+        });
+        Assert.That(wrong, Is.Zero);
+        Assert.That(tier.Statistics.Entries, Is.InRange(1, 2));
+        TierCheck.Verify(tier.Memory!);
+    }
+
+    [Test]
+    public void Workload_WhoseSizesChangeCompletely_DoesNotStarve_FromManyThreads([Values] Eviction eviction)
+    {
+        const long budget = 16 << 20;
+        using var tier = new MemoryTier(budget, eviction, _time, null, new TierTuning(4));
+        foreach (var size in new[] { 100, 3_000, 60, 15_000, 700, 100 })
+        {
+            Fill(tier, size, 2 * budget, threads: 3);
+            var held = tier.Statistics.PayloadBytes;
+            var ofThisSize = Enumerable.Range(0, 3).Sum(thread => Count(tier, thread, size, 2 * budget / 3)) * (size + 40L);
+            Assert.That(ofThisSize, Is.GreaterThan(budget * (eviction == Eviction.Lru ? 60 : 25) / 100), $"of {held} bytes held, those of the values of {size}");
+        }
+
+        TierCheck.Verify(tier.Memory!);
+    }
+
+    private static void CompareWithSystem(MemoryTier tier, string when)
+    {
+        var counted = tier.Statistics.Bytes;
+        // The tables on the managed heap are counted, and stand in no region.
+        var resident = ResidentPages.BytesOf(tier.Memory!) + tier.Memory!.FixedBytes;
+        TestContext.Out.WriteLine($"{when}: {counted >> 10} KiB counted, {resident >> 10} resident");
+        Assert.That(counted, Is.LessThanOrEqualTo(tier.SizeLimit));
+        Assert.That(resident, Is.EqualTo(counted).Within(10).Percent, when);
+    }
+
+    /// <summary>Each thread writes its share of the bytes, and watches the budget.</summary>
+    private void Fill(MemoryTier tier, int size, long bytes, int threads)
+    {
+        var over = 0;
+        var expiration = new Expiration(_time.Milliseconds() + 10_000, 0);
+        InThreads(threads, thread =>
+        {
+            var value = TierFace.Value(size, size);
+            for (var i = 0; i < bytes / threads / (size + 100); i++)
+            {
+                tier.Put($"{size}:{thread}:{i}", TierFace.Info((ulong)i + 1, expiration), value);
+                Interlocked.Add(ref over, tier.Statistics.Bytes > tier.SizeLimit ? 1 : 0);
+            }
+        });
+        Assert.That(over, Is.Zero, "the budget was exceeded for a moment");
+    }
+
+    private static long Count(MemoryTier tier, int thread, int size, long bytes) =>
+        Enumerable.Range(0, (int)(bytes / (size + 100))).Count(i => tier.Get($"{size}:{thread}:{i}", renew: false) is not null);
+
+    private static void InThreads(int count, Action<int> work)
+    {
+        Exception? failure = null;
+        var threads = Enumerable.Range(0, count).Select(number => new Thread(() =>
+        {
+            try
+            {
+                work(number);
+            }
+            catch (Exception e)
+            {
+                failure = e;
+            }
+        })).ToArray();
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => Assert.That(thread.Join(TimeSpan.FromSeconds(60)), "a thread hangs"));
+        Assert.That(failure, Is.Null);
+    }
+}
