@@ -14,8 +14,11 @@ namespace DistCache.Memory;
 /// </summary>
 internal sealed class MemoryTier : IDisposable
 {
-    /// <summary>The smallest budget: the tier's own tables, and pages enough that each kind of memory gets one.</summary>
-    public const long MinimumSizeLimit = 512 << 10;
+    /// <summary>
+    /// The smallest budget: the tier's own tables, and pages enough that each kind of memory gets one. 2 MiB where the system's pages are of
+    /// 64 KiB.
+    /// </summary>
+    public static readonly long MinimumSizeLimit = Math.Max(512 << 10, 32 * SystemMemory.GranuleBytes);
 
     /// <summary>The largest budget: what 32-bit handles tell apart.</summary>
     public const long MaximumSizeLimit = PageGeometry.MaximumBudget;
@@ -59,7 +62,7 @@ internal sealed class MemoryTier : IDisposable
     public MemoryTier(
         long sizeLimit, Eviction eviction, TimeProvider time, ILogger? logger = null, TierTuning tuning = default, TimeSpan tombstoneLifetime = default)
     {
-        if (sizeLimit is < MinimumSizeLimit or > MaximumSizeLimit)
+        if (sizeLimit < MinimumSizeLimit || sizeLimit > MaximumSizeLimit)
         {
             throw new ArgumentOutOfRangeException(
                 nameof(sizeLimit), sizeLimit, $"A memory tier's budget is from {MinimumSizeLimit} to {MaximumSizeLimit} bytes.");

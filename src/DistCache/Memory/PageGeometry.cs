@@ -18,11 +18,14 @@ internal sealed class PageGeometry
     private const int LargestPageShift = 16;
     private const int SmallestPageShift = 13;
 
-    public PageGeometry(long budget)
+    /// <param name="budget">In bytes.</param>
+    /// <param name="granuleBytes">What memory is committed in; 0 for the system's. A coarser one shows what becomes of a tier on systems with large pages.</param>
+    public PageGeometry(long budget, int granuleBytes = 0)
     {
+        GranuleBytes = granuleBytes > 0 ? granuleBytes : SystemMemory.GranuleBytes;
         // An eighth of the pages may be half empty (a page a class and shard) and the rest must still be worth having.
         var wanted = budget >= 64 << 20 ? LargestPageShift : budget >= 16 << 20 ? 14 : SmallestPageShift;
-        PageShift = Math.Max(wanted, BitOperations.Log2((uint)SystemMemory.GranuleBytes));
+        PageShift = Math.Max(wanted, BitOperations.Log2((uint)GranuleBytes));
         ChunkBits = PageShift - BitOperations.Log2(MinimumChunkBytes);
         var regionBytes = (int)Math.Min(MaximumRegionBytes, BitOperations.RoundUpToPowerOf2((ulong)budget));
         RegionShift = BitOperations.Log2((uint)regionBytes) - PageShift;
@@ -31,6 +34,9 @@ internal sealed class PageGeometry
         var pages = Math.Min(1L << (32 - ChunkBits), 2 * (budget >> PageShift) + (4L << RegionShift));
         MaximumRegions = (int)(pages >> RegionShift);
     }
+
+    /// <summary>The granule in which memory is committed.</summary>
+    public int GranuleBytes { get; }
 
     /// <summary>log2 of the bytes of a page.</summary>
     public int PageShift { get; }
@@ -60,5 +66,5 @@ internal sealed class PageGeometry
 
     public const int PageInfoBytes = 32;
 
-    public static int RoundToGranule(int bytes) => (bytes + SystemMemory.GranuleBytes - 1) & -SystemMemory.GranuleBytes;
+    public int RoundToGranule(int bytes) => (bytes + GranuleBytes - 1) & -GranuleBytes;
 }

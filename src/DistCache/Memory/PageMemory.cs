@@ -49,7 +49,7 @@ internal sealed unsafe class PageMemory
             return false;
         }
 
-        var alignment = Geometry.UsesHugeBlocks ? SystemMemory.HugeBlockBytes : SystemMemory.GranuleBytes;
+        var alignment = Geometry.UsesHugeBlocks ? SystemMemory.HugeBlockBytes : Geometry.GranuleBytes;
         var address = Handle.Reserve(Geometry.RegionBytes, (nuint)alignment);
         if (address == 0 || !SystemMemory.TryCommit(address, (nuint)Geometry.RegionHeaderBytes))
         {

@@ -61,7 +61,7 @@ internal sealed class PagePool : IDisposable
     {
         lock (_lock)
         {
-            return TryTakeLocked(_large, PageGeometry.RoundToGranule(bytes), use, shard, out page);
+            return TryTakeLocked(_large, _geometry.RoundToGranule(bytes), use, shard, out page);
         }
     }
 

@@ -33,7 +33,8 @@ internal static unsafe partial class SystemMemory
     /// <summary>The granule in which memory is committed.</summary>
     public static int GranuleBytes => Environment.SystemPageSize;
 
-    public static bool HasHugeBlocks => OperatingSystem.IsLinux();
+    /// <summary>Where pages are larger than 4 KiB, huge ones are larger than <see cref="HugeBlockBytes"/>, up to 512 MiB.</summary>
+    public static bool HasHugeBlocks => OperatingSystem.IsLinux() && GranuleBytes == 4 << 10;
 
     /// <summary>Whether memory that was given back can be looked at, as zeros: not where that is a fault.</summary>
     public static bool CanReadReleased { get; } = !OperatingSystem.IsWindows();

@@ -7,7 +7,8 @@ namespace DistCache.Memory;
 /// <param name="Shards">A power of two up to 64; 0 chooses.</param>
 /// <param name="EntryLimit">Holds at most so many entries, as if they were the budget; 0 for no limit.</param>
 /// <param name="HashSeed">Makes the hash of keys repeat; null draws a secret.</param>
-internal readonly record struct TierTuning(int Shards = 0, int EntryLimit = 0, ulong? HashSeed = null);
+/// <param name="GranuleBytes">What memory is committed in, if coarser than the system does; 0 for that.</param>
+internal readonly record struct TierTuning(int Shards = 0, int EntryLimit = 0, ulong? HashSeed = null, int GranuleBytes = 0);
 
 /// <summary>What the shards of one tier share. Made at the first write.</summary>
 internal sealed class TierMemory : IDisposable
@@ -42,7 +43,7 @@ internal sealed class TierMemory : IDisposable
         TombstoneLifetime = tombstoneLifetime;
         _confirmed = new uint[tombstoneLifetime > 0 ? Slot.Count : 0];
         EntryLimit = tuning.EntryLimit == 0 ? int.MaxValue : tuning.EntryLimit;
-        var geometry = new PageGeometry(sizeLimit);
+        var geometry = new PageGeometry(sizeLimit, tuning.GranuleBytes);
         var shardCount = tuning.Shards > 0 ? tuning.Shards : ShardsFor(sizeLimit);
         ShardCount = shardCount;
         FixedBytes = TierBytes

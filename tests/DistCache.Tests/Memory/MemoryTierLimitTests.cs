@@ -9,21 +9,21 @@ internal sealed class MemoryTierLimitTests
 {
     private readonly ManualTime _time = new();
 
-    [TestCase(MemoryTier.MinimumSizeLimit - 1)]
-    [TestCase(1)]
-    [TestCase(MemoryTier.MaximumSizeLimit + 1)]
+    private static readonly long[] BudgetsOutOfBounds = [MemoryTier.MinimumSizeLimit - 1, 1, MemoryTier.MaximumSizeLimit + 1];
+
+    private static IEnumerable<TestCaseData> BudgetsWithinBounds() =>
+    [
+        new(MemoryTier.MinimumSizeLimit, Eviction.Lru), new(MemoryTier.MinimumSizeLimit + 1, Eviction.Lfu), new((16L << 20) - 1, Eviction.Lru),
+        new(16L << 20, Eviction.Lru), new((64L << 20) - 1, Eviction.Lfu), new(64L << 20, Eviction.Lru), new(256L << 20, Eviction.Lru),
+    ];
+
+    [TestCaseSource(nameof(BudgetsOutOfBounds))]
     public void Budget_OutOfBounds_IsRefusedWithTheBoundsNamed(long budget) =>
         Assert.That(
             () => new MemoryTier(budget, Eviction.Lru, _time),
             Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains($"{MemoryTier.MinimumSizeLimit}"));
 
-    [TestCase(MemoryTier.MinimumSizeLimit, Eviction.Lru)]
-    [TestCase(MemoryTier.MinimumSizeLimit + 1, Eviction.Lfu)]
-    [TestCase((16L << 20) - 1, Eviction.Lru)]
-    [TestCase(16L << 20, Eviction.Lru)]
-    [TestCase((64L << 20) - 1, Eviction.Lfu)]
-    [TestCase(64L << 20, Eviction.Lru)]
-    [TestCase(256L << 20, Eviction.Lru)]
+    [TestCaseSource(nameof(BudgetsWithinBounds))]
     public void Budget_WithinBounds_HoldsEntriesOfEverySizeInTurn(long budget, Eviction eviction)
     {
         using var tier = new MemoryTier(budget, eviction, _time);

@@ -15,8 +15,7 @@ internal sealed class MemoryTierSoakTests
     [TestCase(Eviction.Lfu, 24L << 20, 4)]
     public void ManyThreads_LeaveEverythingInOrder(Eviction eviction, long budget, int shards)
     {
-        var seed = TestContext.CurrentContext.Random.Next();
-        TestContext.Out.WriteLine($"seed {seed}");
+        var seed = RandomRun.Seed();
         var time = new ManualTime();
         using var tier = new MemoryTier(budget, eviction, time, null, new TierTuning(shards), TimeSpan.FromSeconds(20));
         tier.Put("first", 1, []);
@@ -25,7 +24,7 @@ internal sealed class MemoryTierSoakTests
         {
             var random = new Random(seed + worker);
             var buffer = new byte[8 << 20];
-            for (var i = 0; i < 25_000; i++)
+            for (var i = 0; i < 25_000 * RandomRun.Rounds; i++)
             {
                 Interlocked.Add(ref torn, Step(tier, time, random, buffer, budget) ? 0 : 1);
             }
@@ -42,8 +41,7 @@ internal sealed class MemoryTierSoakTests
     [Test]
     public void Dispose_UnderLoad_EndsEveryOperationCleanly([Range(0, 5)] int round)
     {
-        var seed = TestContext.CurrentContext.Random.Next();
-        TestContext.Out.WriteLine($"seed {seed}");
+        var seed = RandomRun.Seed();
         var time = new ManualTime();
         var tier = new MemoryTier(16 << 20, round % 2 == 0 ? Eviction.Lru : Eviction.Lfu, time, null, new TierTuning(2));
         tier.Put("first", 1, []);
@@ -92,7 +90,7 @@ internal sealed class MemoryTierSoakTests
         Array.ForEach(workers, worker => worker.Start());
         foreach (var worker in workers)
         {
-            Assert.That(worker.Join(TimeSpan.FromSeconds(60)), "a worker hangs");
+            Assert.That(worker.Join(TimeSpan.FromSeconds(60 * RandomRun.Rounds)), "a worker hangs");
         }
     }
 
