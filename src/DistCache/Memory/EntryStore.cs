@@ -16,9 +16,6 @@ internal sealed class EntryStore
     /// <summary>Of an insertion: each fails only if making room for it took away what the index had kept free for it.</summary>
     private const int MaximumAttempts = 8;
 
-    /// <summary>Entries that went and whose tombstones are not written yet. One page's worth of evictions fits; what is beyond leaves none.</summary>
-    private const int MaximumDeparted = 4_096;
-
     private readonly TierMemory _tier;
     private readonly PageMemory _memory;
     private readonly SizeClasses _classes;
@@ -28,7 +25,6 @@ internal sealed class EntryStore
     private readonly EvictionPolicy _policy;
     private readonly ShardCounters _counters;
     private readonly Evictor _evictor;
-    private readonly Queue<(byte[] Key, ulong KeyHash, Slot Slot, EntryVersion Version)> _departed = [];
     private readonly UseNotes _notes;
     private readonly int _shard;
     private long _uses;
@@ -48,6 +44,7 @@ internal sealed class EntryStore
         _policy = eviction == Eviction.Lru
             ? new LruPolicy(_lists)
             : new TinyLfuPolicy(_lists, new FrequencySketch(tier.Pool, shard), _index, tier.Climber);
+        Departures = new Departures(tier, this, counters);
         _evictor = new Evictor(tier, this, _index, _lists, _slabs, _policy, counters);
     }
 
@@ -58,6 +55,9 @@ internal sealed class EntryStore
     public RecencyLists Lists => _lists;
 
     public Slabs Slabs => _slabs;
+
+    /// <summary>Where entries go whose time is over, or that have to make room.</summary>
+    public Departures Departures { get; }
 
     /// <summary>Makes room.</summary>
     public Evictor Evictor => _evictor;
@@ -73,32 +73,6 @@ internal sealed class EntryStore
     public bool IsLarge(uint handle) => _lists.SizeClassOf(handle) == _classes.LargeClass;
 
     public EntryInfo InfoOf(uint handle) => _memory.Header(handle).InfoIn(_memory.Chunk(handle));
-
-    /// <summary>True where the entry has an end and that has come.</summary>
-    public bool IsDue(uint handle, long now) => _memory.Header(handle).Expires && GoesAt(handle) <= now;
-
-    /// <summary>When the entry goes, as far as is known now: a tombstone that all owners hold is not wanted for its whole life.</summary>
-    public long GoesAt(uint handle)
-    {
-        ref var header = ref _memory.Header(handle);
-        var dueAt = InfoOf(handle).DueAt;
-        return header.IsTombstone && _tier.TombstoneLifetime > 0 && _tier.IsConfirmed(header.Slot, header.Clock)
-            ? dueAt - _tier.TombstoneLifetime + TierMemory.ConfirmedTombstoneLifetime
-            : dueAt;
-    }
-
-    /// <summary>Removes the entry if its time is over.</summary>
-    public bool ExpireIfDue(uint handle, long now)
-    {
-        if (!IsDue(handle, now))
-        {
-            return false;
-        }
-
-        _counters.Expired++;
-        Depart(handle);
-        return true;
-    }
 
     /// <summary>Counts as a use; moves the last access forward.</summary>
     public void Use(uint handle, long lastAccess)
@@ -188,60 +162,6 @@ internal sealed class EntryStore
         if (_index.Count == 0)
         {
             _policy.TryResize(0);
-        }
-    }
-
-    /// <summary>When a sweep looks at the entry next, if it does not go now. All owners may get to hold a tombstone at any time.</summary>
-    public long LookedAtAgain(uint handle, long now)
-    {
-        var dueAt = InfoOf(handle).DueAt;
-        return _memory.Header(handle).IsTombstone && _tier.TombstoneLifetime > 0
-            ? Math.Min(dueAt, Math.Max(dueAt - _tier.TombstoneLifetime, now) + TierMemory.ConfirmedTombstoneLifetime)
-            : dueAt;
-    }
-
-    /// <summary>
-    /// Removes an entry that was neither replaced nor is safe with others. If not all owners are known to hold its version a tombstone takes
-    /// its place, see <see cref="LeaveTombstones"/>: else an older copy that an owner still has could return.
-    /// </summary>
-    public void Depart(uint handle)
-    {
-        ref var header = ref _memory.Header(handle);
-        if (_tier.IsConfirmed(header.Slot, header.Clock) || header.IsTombstone)
-        {
-            Remove(handle);
-            return;
-        }
-
-        if (_departed.Count < MaximumDeparted)
-        {
-            _departed.Enqueue((_index.KeyOf(handle).ToArray(), _index.HashOf(handle), header.Slot, header.Version));
-        }
-        else
-        {
-            _counters.TombstonesDropped++;
-        }
-
-        Remove(handle);
-    }
-
-    /// <summary>
-    /// Writes the tombstones of what departed. Each may push out others, whose tombstones wait for the next call: so the work of one call is
-    /// bounded, and a tier full of unconfirmed entries does not eat itself up.
-    /// </summary>
-    public void LeaveTombstones(long now)
-    {
-        for (var left = _departed.Count; left > 0; left--)
-        {
-            var (key, keyHash, slot, version) = _departed.Dequeue();
-            var info = new EntryInfo(version, new Expiration(now + _tier.TombstoneLifetime, 0), 0, EntryFlags.Tombstone);
-            var held = Find(keyHash, key);
-            var isSuperseded = held != 0 && _memory.Header(held).Version >= version;
-            var fits = EntryHeader.Bytes + StoredExpiration.BytesOf(info.Expiration) + key.Length <= _classes.LargestChunkBytes;
-            if (!isSuperseded && !(fits && TryPut(keyHash, key, slot, info, default, held)))
-            {
-                _counters.TombstonesDropped++;
-            }
         }
     }
 
@@ -365,7 +285,7 @@ internal sealed class EntryStore
         if (_memory.Header(handle).Expires)
         {
             ref var info = ref _memory.Info(_memory.PageOf(handle));
-            info.EarliestDue = Math.Min(info.EarliestDue, LookedAtAgain(handle, now: 0));
+            info.EarliestDue = Math.Min(info.EarliestDue, Departures.LookedAtAgain(handle, now: 0));
         }
     }
 

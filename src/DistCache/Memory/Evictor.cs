@@ -56,7 +56,7 @@ internal sealed class Evictor(
             }
             else
             {
-                Evict(policy.ChooseVictim(sizeClass));
+                store.Departures.Evict(policy.ChooseVictim(sizeClass));
             }
         }
     }
@@ -101,7 +101,7 @@ internal sealed class Evictor(
                 return;
             }
 
-            Evict(victim);
+            store.Departures.Evict(victim);
         }
     }
 
@@ -178,7 +178,7 @@ internal sealed class Evictor(
         }
         else if (sizeClass == _classes.LargeClass)
         {
-            Evict(policy.Eldest(sizeClass));
+            store.Departures.Evict(policy.Eldest(sizeClass));
         }
         else
         {
@@ -231,7 +231,7 @@ internal sealed class Evictor(
             var victim = policy.ChooseVictim(sizeClass);
             if (victim != 0)
             {
-                Evict(victim);
+                store.Departures.Evict(victim);
             }
             else
             {
@@ -307,11 +307,5 @@ internal sealed class Evictor(
         ref var header = ref _memory.Header(handle);
         counters.TombstonesDropped += tier.TombstoneLifetime > 0 && tier.IsConfirmed(header.Slot, header.Clock) ? 0 : 1;
         store.Remove(handle);
-    }
-
-    private void Evict(uint handle)
-    {
-        counters.EvictedForSize++;
-        store.Depart(handle);
     }
 }

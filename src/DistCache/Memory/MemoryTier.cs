@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
-using DistCache.Diagnostics;
 using DistCache.Entries;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -26,15 +25,12 @@ internal sealed class MemoryTier : IDisposable
     /// <summary>How often expired entries are looked for.</summary>
     public static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(5);
 
-    /// <summary>While tombstones are dropped all the time, one line in this time says so.</summary>
-    private static readonly TimeSpan DroppedLogInterval = TimeSpan.FromMinutes(10);
-
     private const int CursorPositionBits = 32;
     private const int CursorBaseBits = 8;
     private const int ClearBatch = 64;
 
     private readonly TimeProvider _time;
-    private readonly ILogger _logger;
+    private readonly TierSweep _sweep;
     private readonly TierTuning _tuning;
     private readonly long _tombstoneLifetime;
     private readonly Lock _startLock = new();
@@ -45,9 +41,6 @@ internal sealed class MemoryTier : IDisposable
     private volatile TierMemory? _memory;
     private Sweeper? _sweeper;
     private long _earlyMisses;
-    private MemoryStatistics _told;
-    private long _droppedUntold;
-    private long? _droppedToldAt;
     private volatile bool _isDisposed;
 
     /// <param name="sizeLimit">The budget in bytes, overhead included.</param>
@@ -71,7 +64,7 @@ internal sealed class MemoryTier : IDisposable
         SizeLimit = sizeLimit;
         Eviction = eviction;
         _time = time;
-        _logger = logger ?? NullLogger.Instance;
+        _sweep = new TierSweep(time, logger ?? NullLogger.Instance);
         _tuning = tuning;
         _tombstoneLifetime = (long)tombstoneLifetime.TotalMilliseconds;
     }
@@ -282,7 +275,8 @@ internal sealed class MemoryTier : IDisposable
 
         try
         {
-            SweepHeld(memory);
+            _sweep.Run(memory);
+            _sweep.Tell(Statistics, SizeLimit);
         }
         catch (ObjectDisposedException)
         {
@@ -298,48 +292,6 @@ internal sealed class MemoryTier : IDisposable
     internal TierMemory? Memory => _memory;
 
     private long Now => _time.GetUtcNow().ToUnixTimeMilliseconds();
-
-    private void SweepHeld(TierMemory memory)
-    {
-        var now = Now;
-        var pages = memory.Pool.PageCount;
-        for (var page = 0; page < pages; page++)
-        {
-            if (memory.MayBeDue(page, now, out var shard))
-            {
-                while (memory.Shards[shard].SweepPage(page, now))
-                {
-                }
-            }
-        }
-
-        foreach (var shard in memory.Shards)
-        {
-            shard.LeaveTombstones(now);
-            while (shard.TryCompact())
-            {
-            }
-        }
-
-        memory.Pool.Trim();
-        TellWhatWent();
-    }
-
-    private void TellWhatWent()
-    {
-        var (told, now) = (_told, Statistics);
-        _told = now;
-        Metrics.EntriesRemoved(now.EvictedForSize - told.EvictedForSize, "size");
-        Metrics.EntriesRemoved(now.Expired - told.Expired, "expired");
-        var dropped = now.TombstonesDropped - told.TombstonesDropped;
-        Metrics.EntriesRemoved(dropped, "tombstone");
-        _droppedUntold += dropped;
-        if (_droppedUntold > 0 && (_droppedToldAt is not { } toldAt || _time.GetElapsedTime(toldAt) >= DroppedLogInterval))
-        {
-            Log.TombstonesDropped(_logger, _droppedUntold, SizeLimit / TierMemory.TombstoneShare);
-            (_droppedUntold, _droppedToldAt) = (0, _time.GetTimestamp());
-        }
-    }
 
     private ApplyOutcome ApplyLarge(
         TierMemory memory, Shard shard, ulong keyHash, ReadOnlySpan<byte> key, Slot slot, in EntryInfo info, in ReadOnlySequence<byte> value,

@@ -42,9 +42,9 @@ internal sealed class PageSweep(EntryStore store, PageMemory memory, int shard)
             }
 
             var isLast = info.Live == 1;
-            if (!store.ExpireIfDue(handle, now))
+            if (!store.Departures.ExpireIfDue(handle, now))
             {
-                earliest = Math.Min(earliest, store.LookedAtAgain(handle, now));
+                earliest = Math.Min(earliest, store.Departures.LookedAtAgain(handle, now));
                 continue;
             }
 
@@ -67,9 +67,9 @@ internal sealed class PageSweep(EntryStore store, PageMemory memory, int shard)
     private void SweepLarge(uint handle, long now)
     {
         ref var info = ref memory.Info(memory.PageOf(handle));
-        if (!info.IsLeaving && !store.ExpireIfDue(handle, now))
+        if (!info.IsLeaving && !store.Departures.ExpireIfDue(handle, now))
         {
-            info.EarliestDue = store.LookedAtAgain(handle, now);
+            info.EarliestDue = store.Departures.LookedAtAgain(handle, now);
         }
     }
 }

@@ -95,7 +95,7 @@ internal sealed class Shard
                 return false;
             }
 
-            _store.LeaveTombstones(now);
+            _store.Departures.LeaveTombstones(now);
             return true;
         }
     }
@@ -126,7 +126,7 @@ internal sealed class Shard
             linked = _store.TryLinkLarge(keyHash, key, slot, chain.Head, LargeEntries.CommittedBytes(_memory, chain.Head));
             if (linked)
             {
-                _store.LeaveTombstones(now);
+                _store.Departures.LeaveTombstones(now);
             }
 
             return linked;
@@ -188,7 +188,7 @@ internal sealed class Shard
         using (_lock.Change())
         {
             var isMore = _sweep.Sweep(page, now);
-            _store.LeaveTombstones(now);
+            _store.Departures.LeaveTombstones(now);
             return isMore;
         }
     }
@@ -198,7 +198,7 @@ internal sealed class Shard
     {
         using (_lock.Change())
         {
-            _store.LeaveTombstones(now);
+            _store.Departures.LeaveTombstones(now);
         }
     }
 
@@ -343,12 +343,12 @@ internal sealed class Shard
     private uint FindLiveLocked(ulong keyHash, ReadOnlySpan<byte> key, long now)
     {
         var handle = _store.Find(keyHash, key);
-        if (handle == 0 || !_store.ExpireIfDue(handle, now))
+        if (handle == 0 || !_store.Departures.ExpireIfDue(handle, now))
         {
             return handle;
         }
 
-        _store.LeaveTombstones(now);
+        _store.Departures.LeaveTombstones(now);
         return _store.Find(keyHash, key);
     }
 

@@ -117,15 +117,15 @@ internal sealed class Visit(ShardLock shardLock, EntryStore store, Pins pins, Pa
                 if (at >= position && slots.Contains(memory.Header(handle).Slot))
                 {
                     found.Add((at, handle));
-                    due = store.IsDue(handle, now) ? handle : due;
+                    due = store.Departures.IsDue(handle, now) ? handle : due;
                 }
             }
         }
 
         if (due != 0)
         {
-            store.ExpireIfDue(due, now);
-            store.LeaveTombstones(now);
+            store.Departures.ExpireIfDue(due, now);
+            store.Departures.LeaveTombstones(now);
             return false;
         }
 
