@@ -207,8 +207,7 @@ internal sealed class EntryStore
         }
 
         ref var info = ref _memory.Info(_memory.PageOf(handle));
-        return info.State == PageState.Slab
-            && info.Shard == _shard
+        return info.IsUsed(PageState.Slab, _shard)
             && _memory.IndexOf(handle) < info.FirstUnused
             && _memory.Header(handle) is { IsFree: false, IsTombstone: false };
     }

@@ -51,22 +51,26 @@ internal struct PageInfo
     /// <summary>Slab: chunks that hold an entry.</summary>
     public ushort Live;
 
-    private byte _state;
+    private ushort _use;
 
     public byte SizeClass;
-
-    public byte Shard;
 
     /// <summary>Large head: the entry is gone, and its pages go with the last reader. Slab: being emptied, takes no entry.</summary>
     public bool IsLeaving;
 
+    public readonly PageState State => (PageState)(byte)Volatile.Read(in _use);
+
+    /// <summary>The shard that has the page, unless it is free.</summary>
+    public readonly int Shard => Volatile.Read(in _use) >> 8;
+
     /// <summary>
-    /// A shard that had the page once may look while another takes it from the pool: this is written last and read first, so that who finds a
-    /// page in use finds whose it is.
+    /// Whether the shard has the page, and for that; needs no lock. State and shard are one word: a shard that had the page once may look
+    /// while another one takes it from the pool, and must not see the state that it has now together with whose it was.
     /// </summary>
-    public PageState State
-    {
-        readonly get => (PageState)Volatile.Read(in _state);
-        set => Volatile.Write(ref _state, (byte)value);
-    }
+    public readonly bool IsUsed(PageState state, int shard) => Volatile.Read(in _use) == Use(state, shard);
+
+    /// <summary>Who takes a page writes this last, so that who finds it in use finds the rest of it written.</summary>
+    public void SetUse(PageState state, int shard) => Volatile.Write(ref _use, Use(state, shard));
+
+    private static ushort Use(PageState state, int shard) => (ushort)((int)state | (shard << 8));
 }

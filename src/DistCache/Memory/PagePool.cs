@@ -131,11 +131,11 @@ internal sealed class PagePool : IDisposable
         }
 
         ref var info = ref Memory.Info(page);
-        info = new PageInfo { CommittedBytes = info.CommittedBytes, EarliestDue = long.MaxValue, Shard = (byte)shard };
-        info.State = use;
-        if (kind == _small)
+        info = new PageInfo { CommittedBytes = info.CommittedBytes, EarliestDue = long.MaxValue };
+        info.SetUse(use, shard);
+        if (kind == _small && _geometry.UsesHugeBlocks)
         {
-            PrepareHugeBlockLocked();
+            PrepareHugeBlocksLocked();
         }
 
         return true;

@@ -11,20 +11,18 @@ internal sealed class PageSweep(EntryStore store, PageMemory memory, int shard)
     {
         ref var info = ref memory.Info(page);
 
-        // The state before the owner: it may be another shard's page by now.
-        var state = info.State;
-        if (info.Shard != shard || info.EarliestDue > now)
+        // It may be another shard's by now; if not, it stays this one's as long as the lock is held.
+        if (info.IsUsed(PageState.Slab, shard))
         {
-            return false;
+            return info.EarliestDue <= now && SweepSlab(page, now);
         }
 
-        if (state == PageState.LargeHead)
+        if (info.IsUsed(PageState.LargeHead, shard) && info.EarliestDue <= now)
         {
             SweepLarge(memory.HandleOf(page, 0), now);
-            return false;
         }
 
-        return state == PageState.Slab && SweepSlab(page, now);
+        return false;
     }
 
     private bool SweepSlab(int page, long now)

@@ -166,7 +166,7 @@ internal sealed class Slabs(PagePool pool, SizeClasses classes, int shard)
         for (var page = _classes[sizeClass].FirstWithRoom; page != 0; page = _memory.Info(page).Next, linked++)
         {
             ref var info = ref _memory.Info(page);
-            if (info.State != PageState.Slab || info.Shard != shard || info.SizeClass != sizeClass || linked > pages)
+            if (!info.IsUsed(PageState.Slab, shard) || info.SizeClass != sizeClass || linked > pages)
             {
                 throw new InvalidOperationException($"Page {page} is in the list of shard {shard}, class {sizeClass}, but not of it.");
             }
