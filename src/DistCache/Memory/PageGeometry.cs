@@ -15,6 +15,9 @@ internal sealed class PageGeometry
     public const long MaximumBudget = (1L << 32) * MinimumChunkBytes;
 
     private const int MaximumRegionBytes = 64 << 20;
+    /// <summary>Some 70 ms of writing as fast as one thread can: longer than a processor is usually missing.</summary>
+    private const int MaximumBlocksAhead = 4;
+
     private const int LargestPageShift = 16;
     private const int SmallestPageShift = 13;
 
@@ -30,6 +33,7 @@ internal sealed class PageGeometry
         var regionBytes = (int)Math.Min(MaximumRegionBytes, BitOperations.RoundUpToPowerOf2((ulong)budget));
         RegionShift = BitOperations.Log2((uint)regionBytes) - PageShift;
         UsesHugeBlocks = SystemMemory.HasHugeBlocks && PageShift == LargestPageShift && budget >= 256 << 20;
+        PagesAhead = UsesHugeBlocks ? (int)Math.Clamp(budget >> 28, 1, MaximumBlocksAhead) * PagesPerHugeBlock : 0;
         // Twice the budget in addresses: pages of large entries are committed in part only. Never more than handles can tell apart.
         var pages = Math.Min(1L << (32 - ChunkBits), 2 * (budget >> PageShift) + (4L << RegionShift));
         MaximumRegions = (int)(pages >> RegionShift);
@@ -56,6 +60,9 @@ internal sealed class PageGeometry
     public int MaximumRegions { get; }
 
     public bool UsesHugeBlocks { get; }
+
+    /// <summary>Free pages that are kept committed: a block for each 256 MiB of the budget, up to four.</summary>
+    public int PagesAhead { get; }
 
     public int PagesPerHugeBlock => SystemMemory.HugeBlockBytes >> PageShift;
 

@@ -140,7 +140,7 @@ internal sealed unsafe class PageMemory
 
     public bool TryCommit(int page, int bytes) => SystemMemory.TryCommit(PageAddress(page), (nuint)bytes);
 
-    public void CommitHugeBlock(int firstPage) => SystemMemory.CommitHugeBlock(PageAddress(firstPage));
+    public void CommitHugeBlocks(int first, int end) => SystemMemory.CommitHugeBlocks(PageAddress(first), (nuint)(end - first) << _pageShift);
 
     public void Decommit(int page, int fromByte, int bytes) => SystemMemory.Decommit(PageAddress(page) + fromByte, (nuint)bytes);
 

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-
 namespace DistCache.Memory;
 
 /// <summary>
@@ -10,12 +8,15 @@ namespace DistCache.Memory;
 /// </summary>
 internal sealed class PagePool : IDisposable
 {
+    /// <summary>Pages that are given back under one hold of the lock: some tens of microseconds.</summary>
+    private const int TrimBatch = 8;
+
     private readonly Lock _lock = new();
     private readonly long _limit;
     private readonly PageGeometry _geometry;
-    private readonly Kind _small = new();
-    private readonly Kind _large = new();
-    private readonly List<Kind> _kindOfRegion = [];
+    private readonly FreePages _small = new();
+    private readonly FreePages _large = new();
+    private readonly List<FreePages> _kindOfRegion = [];
     private long _charged;
     private int _fewestIdle;
     private bool _isPreparing;
@@ -74,17 +75,30 @@ internal sealed class PagePool : IDisposable
         }
     }
 
-    /// <summary>Gives back to the system what was idle since the last call, but a huge block's worth.</summary>
+    /// <summary>Gives back to the system what was idle since the last call, but not what is kept ready.</summary>
     public void Trim()
     {
+        int left;
         lock (_lock)
         {
-            var keep = _geometry.UsesHugeBlocks ? _geometry.PagesPerHugeBlock : 0;
-            for (var i = Math.Min(_fewestIdle, IdleLocked - keep); i > 0; i--)
-            {
-                ReleaseIdleLocked();
-            }
+            left = Math.Min(_fewestIdle, IdleLocked - _geometry.PagesAhead);
+        }
 
+        while (left > 0)
+        {
+            // Each is a system call, and who needs a page waits.
+            lock (_lock)
+            {
+                left = Math.Min(left, IdleLocked - _geometry.PagesAhead);
+                for (var i = 0; i < TrimBatch && left > 0; i++, left--)
+                {
+                    ReleaseIdleLocked();
+                }
+            }
+        }
+
+        lock (_lock)
+        {
             _fewestIdle = IdleLocked;
         }
     }
@@ -110,7 +124,7 @@ internal sealed class PagePool : IDisposable
 
     private int IdleLocked => _small.IdleCount + _large.IdleCount;
 
-    private bool TryTakeLocked(Kind kind, int bytes, PageState use, int shard, out int page)
+    private bool TryTakeLocked(FreePages kind, int bytes, PageState use, int shard, out int page)
     {
         page = kind.FirstIdle;
         if (page != 0)
@@ -142,7 +156,7 @@ internal sealed class PagePool : IDisposable
     }
 
     /// <summary>The page itself is idle and could be released to pay for itself: it is not, only others are.</summary>
-    private bool TryRecommitLocked(Kind kind, int page, int committed, int bytes)
+    private bool TryRecommitLocked(FreePages kind, int page, int committed, int bytes)
     {
         kind.TakeIdle(Memory);
         var done = TryChargeLocked(bytes - committed) && TryCommitLocked(page, bytes, bytes - committed);
@@ -173,10 +187,10 @@ internal sealed class PagePool : IDisposable
         }
     }
 
-    private bool TryCommitFreshLocked(Kind kind, int bytes, out int page)
+    private bool TryCommitFreshLocked(FreePages kind, int bytes, out int page)
     {
         page = kind.TakeReleased(Memory);
-        if (page == 0 && TryReserveLocked(kind, out var first, out var end))
+        if (page == 0 && TryReserveLocked(kind, 1, out var first, out var end))
         {
             ReleaseLocked(kind, first, end);
             page = kind.TakeReleased(Memory);
@@ -196,8 +210,8 @@ internal sealed class PagePool : IDisposable
         return false;
     }
 
-    /// <summary>The next pages that were never used, up to where a huge block may begin.</summary>
-    private bool TryReserveLocked(Kind kind, out int first, out int end)
+    /// <summary>The next pages that were never used: so many whole blocks, or up to where one may begin.</summary>
+    private bool TryReserveLocked(FreePages kind, int blocks, out int first, out int end)
     {
         (first, end) = (0, 0);
         if (kind.NextFresh == kind.EndOfRegion && !TryAddRegionLocked(kind))
@@ -207,12 +221,12 @@ internal sealed class PagePool : IDisposable
 
         var block = _geometry.PagesPerHugeBlock;
         first = kind.NextFresh;
-        end = Math.Min(((first / block) + 1) * block, kind.EndOfRegion);
+        end = Math.Min(first % block == 0 ? first + (blocks * block) : (first / block + 1) * block, kind.EndOfRegion);
         kind.NextFresh = end;
         return true;
     }
 
-    private void ReleaseLocked(Kind kind, int first, int end)
+    private void ReleaseLocked(FreePages kind, int first, int end)
     {
         for (var page = end - 1; page >= first; page--)
         {
@@ -221,49 +235,63 @@ internal sealed class PagePool : IDisposable
     }
 
     /// <summary>
-    /// Has another block committed before the last one is used up, and not by a caller: on a virtual machine whose host has to find the
-    /// memory first, that was seen to take 5 ms. Meanwhile, pages go on one by one.
+    /// Has more blocks committed before the last ones are used up, and not by a caller: on a virtual machine whose host has to find the
+    /// memory first, that was seen to take 5 ms a block. Where they come too late, pages go on one by one.
     /// </summary>
-    private void PrepareHugeBlockLocked()
+    private void PrepareHugeBlocksLocked()
     {
-        var block = _geometry.PagesPerHugeBlock;
-        if (!_geometry.UsesHugeBlocks
-            || _isPreparing
-            || _small.IdleCount >= block / 2
-            || _small.ReleasedCount > block
-            || _charged + SystemMemory.HugeBlockBytes > _limit
-            || !TryReserveLocked(_small, out var first, out var end))
+        var blocks = Math.Max(1, _geometry.PagesAhead / 2 / _geometry.PagesPerHugeBlock);
+        var bytes = (long)blocks * SystemMemory.HugeBlockBytes;
+        if (_isPreparing
+            || _small.IdleCount >= _geometry.PagesAhead / 2
+            || HasManyReleasedLocked()
+            || _charged + _geometry.RegionHeaderBytes + bytes > _limit
+            || !Memory.Handle.TryPin())
         {
             return;
         }
 
-        var isPinned = end - first == block && Memory.Handle.TryPin();
-        if (!isPinned || !TryChargeLocked(SystemMemory.HugeBlockBytes))
+        if (!TryReserveBlocksLocked(blocks, out var first, out var end))
         {
-            ReleaseLocked(_small, first, end);
-            if (isPinned)
-            {
-                Memory.Handle.Unpin();
-            }
-
+            Memory.Handle.Unpin();
             return;
         }
 
         for (var page = first; page < end; page++)
         {
             Memory.Info(page).CommittedBytes = _geometry.PageBytes;
+            _charged += _geometry.PageBytes;
         }
 
         _isPreparing = true;
-        ThreadPool.UnsafeQueueUserWorkItem(static work => work.Pool.CommitHugeBlock(work.First), (Pool: this, First: first), preferLocal: false);
+        ThreadPool.UnsafeQueueUserWorkItem(
+            static work => work.Pool.CommitHugeBlocks(work.First, work.End), (Pool: this, First: first, End: end), preferLocal: false);
     }
 
-    private void CommitHugeBlock(int first)
+    /// <summary>These are used before more addresses are: all but the first pages of each region, which are no whole block.</summary>
+    private bool HasManyReleasedLocked() => _small.ReleasedCount > _geometry.PagesPerHugeBlock * (_kindOfRegion.Count + 1);
+
+    private bool TryReserveBlocksLocked(int blocks, out int first, out int end)
     {
-        Memory.CommitHugeBlock(first);
+        while (TryReserveLocked(_small, blocks, out first, out end))
+        {
+            if (first % _geometry.PagesPerHugeBlock == 0)
+            {
+                return true;
+            }
+
+            ReleaseLocked(_small, first, end);
+        }
+
+        return false;
+    }
+
+    private void CommitHugeBlocks(int first, int end)
+    {
+        Memory.CommitHugeBlocks(first, end);
         lock (_lock)
         {
-            for (var page = first + _geometry.PagesPerHugeBlock - 1; page >= first; page--)
+            for (var page = end - 1; page >= first; page--)
             {
                 _small.PutIdle(Memory, page);
             }
@@ -274,7 +302,7 @@ internal sealed class PagePool : IDisposable
         Memory.Handle.Unpin();
     }
 
-    private bool TryAddRegionLocked(Kind kind)
+    private bool TryAddRegionLocked(FreePages kind)
     {
         if (!TryChargeLocked(_geometry.RegionHeaderBytes))
         {
@@ -320,61 +348,5 @@ internal sealed class PagePool : IDisposable
         info.CommittedBytes = 0;
         kind.PutReleased(Memory, page);
         _fewestIdle = Math.Min(_fewestIdle, IdleLocked);
-    }
-
-    /// <summary>The free pages of one kind of regions: idle ones are committed, released ones are not. Linked through their infos.</summary>
-    private sealed class Kind
-    {
-        private int _firstReleased;
-
-        /// <summary>Free pages that nothing is committed of.</summary>
-        public int ReleasedCount { get; private set; }
-
-        public int NextFresh { get; set; }
-
-        public int EndOfRegion { get; set; }
-
-        public int FirstIdle { get; private set; }
-
-        public int IdleCount { get; private set; }
-
-        public void PutIdle(PageMemory memory, int page)
-        {
-            ref var info = ref memory.Info(page);
-            Debug.Assert(info.State != PageState.Free || info.CommittedBytes > 0);
-            info.State = PageState.Free;
-            info.Next = FirstIdle;
-            FirstIdle = page;
-            IdleCount++;
-        }
-
-        public int TakeIdle(PageMemory memory)
-        {
-            var page = FirstIdle;
-            FirstIdle = memory.Info(page).Next;
-            IdleCount--;
-            return page;
-        }
-
-        public void PutReleased(PageMemory memory, int page)
-        {
-            ref var info = ref memory.Info(page);
-            info.State = PageState.Free;
-            info.Next = _firstReleased;
-            _firstReleased = page;
-            ReleasedCount++;
-        }
-
-        public int TakeReleased(PageMemory memory)
-        {
-            var page = _firstReleased;
-            if (page != 0)
-            {
-                _firstReleased = memory.Info(page).Next;
-                ReleasedCount--;
-            }
-
-            return page;
-        }
     }
 }

@@ -8,8 +8,8 @@ namespace DistCache.Memory;
 /// no more is a result; everything that cannot fail but does is an exception.
 /// </summary>
 /// <remarks>
-/// Linux commits by touching: pages come at the first write and go with MADV_DONTNEED. A block of 2 MiB may be asked for as one huge
-/// page; the advice is taken back as soon as the block is there, since the kernel would otherwise fill the holes that
+/// Linux commits by touching: pages come at the first write and go with MADV_DONTNEED. Blocks of 2 MiB may be asked for as huge
+/// pages; the advice is taken back as soon as they are there, since the kernel would otherwise fill the holes that
 /// <see cref="Decommit"/> makes and grow our resident set behind our back. macOS gives pages back by mapping fresh ones over them,
 /// Windows by MEM_DECOMMIT.
 /// </remarks>
@@ -70,16 +70,20 @@ internal static unsafe partial class SystemMemory
     public static bool TryCommit(nint address, nuint bytes) =>
         !OperatingSystem.IsWindows() || VirtualAlloc(address, bytes, MemCommit, PageReadWrite) != 0;
 
-    /// <summary>Commits one block of <see cref="HugeBlockBytes"/>, as a huge page if the system has one to spare.</summary>
-    public static void CommitHugeBlock(nint address)
+    /// <summary>Commits blocks of <see cref="HugeBlockBytes"/>, as huge pages if the system has them to spare.</summary>
+    public static void CommitHugeBlocks(nint address, nuint bytes)
     {
-        if (Advise(address, HugeBlockBytes, AdviseHugePage) != 0)
+        if (Advise(address, bytes, AdviseHugePage) != 0)
         {
             return;
         }
 
-        *(byte*)address = 0;
-        _ = Advise(address, HugeBlockBytes, AdviseNoHugePage);
+        for (nuint offset = 0; offset < bytes; offset += HugeBlockBytes)
+        {
+            ((byte*)address)[offset] = 0;
+        }
+
+        _ = Advise(address, bytes, AdviseNoHugePage);
     }
 
     /// <summary>Gives the memory back, and keeps the addresses.</summary>

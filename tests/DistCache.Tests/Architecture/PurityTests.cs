@@ -41,6 +41,14 @@ internal sealed class PurityTests
         Is.Empty);
 
     [Test]
+    public void Library_AddressesOfMemory_AreKnownToTwoTypes() => Assert.That(
+        FindWords(
+            Library("").Where(file => file.Path is not ("Memory/PageMemory.cs" or "Memory/SystemMemory.cs")),
+            ["unsafe", "Marshal", "NativeMemory", "Unsafe.Add", "Unsafe.AsPointer"],
+            "Only PageMemory and SystemMemory know addresses: ask them for a reference or a span."),
+        Is.Empty);
+
+    [Test]
     public void Library_FilesThatMustBePure_AreThere() =>
         Assert.That(Library("Ring/", "Entries/").Select(file => file.Path), Does.Contain("Ring/SlotTable.cs").And.Contain("Entries/HybridClock.cs"));
 
