@@ -1,57 +1,42 @@
-using System.Diagnostics;
-
 namespace DistCache.Memory;
 
-/// <summary>The free pages of one kind of regions: idle ones are committed, released ones are not. Linked through their infos.</summary>
-internal sealed class FreePages
+/// <summary>The free pages of one kind of regions: idle ones are committed, released ones are not, and fresh ones were never used.</summary>
+internal sealed class FreePages(PageMemory memory)
 {
-    private int _firstReleased;
+    public PageStack Idle { get; } = new(memory);
 
-    /// <summary>Free pages that nothing is committed of.</summary>
-    public int ReleasedCount { get; private set; }
+    public PageStack Released { get; } = new(memory);
 
     public int NextFresh { get; set; }
 
     public int EndOfRegion { get; set; }
+}
 
-    public int FirstIdle { get; private set; }
+/// <summary>Free pages, linked through their infos.</summary>
+internal sealed class PageStack(PageMemory memory)
+{
+    /// <summary>The one that is taken next; 0 if there is none.</summary>
+    public int First { get; private set; }
 
-    public int IdleCount { get; private set; }
+    public int Count { get; private set; }
 
-    public void PutIdle(PageMemory memory, int page)
-    {
-        ref var info = ref memory.Info(page);
-        Debug.Assert(info.State != PageState.Free || info.CommittedBytes > 0);
-        info.SetUse(PageState.Free, 0);
-        info.Next = FirstIdle;
-        FirstIdle = page;
-        IdleCount++;
-    }
-
-    public int TakeIdle(PageMemory memory)
-    {
-        var page = FirstIdle;
-        FirstIdle = memory.Info(page).Next;
-        IdleCount--;
-        return page;
-    }
-
-    public void PutReleased(PageMemory memory, int page)
+    public void Put(int page)
     {
         ref var info = ref memory.Info(page);
         info.SetUse(PageState.Free, 0);
-        info.Next = _firstReleased;
-        _firstReleased = page;
-        ReleasedCount++;
+        info.Next = First;
+        First = page;
+        Count++;
     }
 
-    public int TakeReleased(PageMemory memory)
+    /// <summary>0 if there is none.</summary>
+    public int Take()
     {
-        var page = _firstReleased;
+        var page = First;
         if (page != 0)
         {
-            _firstReleased = memory.Info(page).Next;
-            ReleasedCount--;
+            First = memory.Info(page).Next;
+            Count--;
         }
 
         return page;

@@ -4,8 +4,8 @@ namespace DistCache;
 public sealed class MemoryOptions
 {
     /// <summary>
-    /// The budget of the memory tier in bytes, 512 KiB to 128 GiB; it counts everything: keys, values, headers, index, slack. The
-    /// default is the smaller of 256 MiB and an eighth of the memory that is available to the process.
+    /// The budget of the memory tier in bytes, 512 KiB (2 MiB where the system's pages are of 64 KiB) to 128 GiB; it counts everything: keys,
+    /// values, headers, index, slack. The default is the smaller of 256 MiB and an eighth of the memory that is available to the process.
     /// </summary>
     public long SizeLimit { get; set; } = Math.Min(256L << 20, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 8);
 

@@ -14,8 +14,8 @@ internal sealed class PagePool : IDisposable
     private readonly Lock _lock = new();
     private readonly long _limit;
     private readonly PageGeometry _geometry;
-    private readonly FreePages _small = new();
-    private readonly FreePages _large = new();
+    private readonly FreePages _small;
+    private readonly FreePages _large;
     private readonly List<FreePages> _kindOfRegion = [];
     private long _charged;
     private int _fewestIdle;
@@ -27,6 +27,7 @@ internal sealed class PagePool : IDisposable
     public PagePool(PageMemory memory, long limit, long fixedBytes)
     {
         Memory = memory;
+        (_small, _large) = (new FreePages(memory), new FreePages(memory));
         _limit = limit;
         _charged = fixedBytes;
         _geometry = memory.Geometry;
@@ -71,7 +72,7 @@ internal sealed class PagePool : IDisposable
         Memory.PoisonPage(page);
         lock (_lock)
         {
-            _kindOfRegion[page >> _geometry.RegionShift].PutIdle(Memory, page);
+            _kindOfRegion[page >> _geometry.RegionShift].Idle.Put(page);
         }
     }
 
@@ -122,11 +123,11 @@ internal sealed class PagePool : IDisposable
         }
     }
 
-    private int IdleLocked => _small.IdleCount + _large.IdleCount;
+    private int IdleLocked => _small.Idle.Count + _large.Idle.Count;
 
     private bool TryTakeLocked(FreePages kind, int bytes, PageState use, int shard, out int page)
     {
-        page = kind.FirstIdle;
+        page = kind.Idle.First;
         if (page != 0)
         {
             var committed = Memory.Info(page).CommittedBytes;
@@ -135,7 +136,7 @@ internal sealed class PagePool : IDisposable
                 return false;
             }
 
-            kind.TakeIdle(Memory);
+            kind.Idle.Take();
             _fewestIdle = Math.Min(_fewestIdle, IdleLocked);
             CutLocked(page, bytes);
         }
@@ -158,9 +159,9 @@ internal sealed class PagePool : IDisposable
     /// <summary>The page itself is idle and could be released to pay for itself: it is not, only others are.</summary>
     private bool TryRecommitLocked(FreePages kind, int page, int committed, int bytes)
     {
-        kind.TakeIdle(Memory);
+        kind.Idle.Take();
         var done = TryChargeLocked(bytes - committed) && TryCommitLocked(page, bytes, bytes - committed);
-        kind.PutIdle(Memory, page);
+        kind.Idle.Put(page);
         return done;
     }
 
@@ -189,11 +190,11 @@ internal sealed class PagePool : IDisposable
 
     private bool TryCommitFreshLocked(FreePages kind, int bytes, out int page)
     {
-        page = kind.TakeReleased(Memory);
+        page = kind.Released.Take();
         if (page == 0 && TryReserveLocked(kind, 1, out var first, out var end))
         {
             ReleaseLocked(kind, first, end);
-            page = kind.TakeReleased(Memory);
+            page = kind.Released.Take();
         }
 
         if (page != 0 && TryChargeLocked(bytes) && TryCommitLocked(page, bytes, bytes))
@@ -203,7 +204,7 @@ internal sealed class PagePool : IDisposable
 
         if (page != 0)
         {
-            kind.PutReleased(Memory, page);
+            kind.Released.Put(page);
         }
 
         page = 0;
@@ -230,7 +231,7 @@ internal sealed class PagePool : IDisposable
     {
         for (var page = end - 1; page >= first; page--)
         {
-            kind.PutReleased(Memory, page);
+            kind.Released.Put(page);
         }
     }
 
@@ -243,7 +244,7 @@ internal sealed class PagePool : IDisposable
         var blocks = Math.Max(1, _geometry.PagesAhead / 2 / _geometry.PagesPerHugeBlock);
         var bytes = (long)blocks * SystemMemory.HugeBlockBytes;
         if (_isPreparing
-            || _small.IdleCount >= _geometry.PagesAhead / 2
+            || _small.Idle.Count >= _geometry.PagesAhead / 2
             || HasManyReleasedLocked()
             || _charged + _geometry.RegionHeaderBytes + bytes > _limit
             || !Memory.Handle.TryPin())
@@ -269,7 +270,7 @@ internal sealed class PagePool : IDisposable
     }
 
     /// <summary>These are used before more addresses are: all but the first pages of each region, which are no whole block.</summary>
-    private bool HasManyReleasedLocked() => _small.ReleasedCount > _geometry.PagesPerHugeBlock * (_kindOfRegion.Count + 1);
+    private bool HasManyReleasedLocked() => _small.Released.Count > _geometry.PagesPerHugeBlock * (_kindOfRegion.Count + 1);
 
     private bool TryReserveBlocksLocked(int blocks, out int first, out int end)
     {
@@ -293,7 +294,7 @@ internal sealed class PagePool : IDisposable
         {
             for (var page = end - 1; page >= first; page--)
             {
-                _small.PutIdle(Memory, page);
+                _small.Idle.Put(page);
             }
 
             _isPreparing = false;
@@ -340,13 +341,13 @@ internal sealed class PagePool : IDisposable
 
     private void ReleaseIdleLocked()
     {
-        var kind = _large.IdleCount > 0 ? _large : _small;
-        var page = kind.TakeIdle(Memory);
+        var kind = _large.Idle.Count > 0 ? _large : _small;
+        var page = kind.Idle.Take();
         ref var info = ref Memory.Info(page);
         Memory.Decommit(page, 0, info.CommittedBytes);
         _charged -= info.CommittedBytes;
         info.CommittedBytes = 0;
-        kind.PutReleased(Memory, page);
+        kind.Released.Put(page);
         _fewestIdle = Math.Min(_fewestIdle, IdleLocked);
     }
 }
