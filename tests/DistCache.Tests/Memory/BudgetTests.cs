@@ -38,17 +38,19 @@ internal sealed class BudgetTests
     {
         const int largest = 64 << 20;
         const long budget = 150 << 20;
-        using var tier = new MemoryTier(budget, Eviction.Lru, _time);
+        // So many shards that nearly every key is the first one of its shard, whose index wants a page when all of them are in some writer's hands.
+        using var tier = new MemoryTier(budget, Eviction.Lru, _time, null, new TierTuning(64));
         var values = Enumerable.Range(0, 3).Select(seed => TierFace.Value(largest, seed)).ToArray();
         var wrong = 0;
         InThreads(3, thread =>
         {
             var destination = new byte[largest];
-            for (var round = 1; round <= 4; round++)
+            for (var round = 1; round <= 6; round++)
             {
-                var applied = tier.Put($"key{thread}", (ulong)round, values[thread]) == ApplyOutcome.Applied;
-                var outcome = tier.Read(TierFace.Key($"key{(thread + round) % 3}"), destination, true, out _, out _);
-                var isRight = outcome == LookupOutcome.Miss || destination.AsSpan().SequenceEqual(values[(thread + round) % 3]);
+                var applied = tier.Put($"{thread}:{round}", 1, values[thread]) == ApplyOutcome.Applied;
+                var other = (thread + round) % 3;
+                var outcome = tier.Read(TierFace.Key($"{other}:{round}"), destination, true, out _, out _);
+                var isRight = outcome == LookupOutcome.Miss || destination.AsSpan().SequenceEqual(values[other]);
                 Interlocked.Add(ref wrong, applied && isRight && tier.Statistics.Bytes <= budget ? 0 : 1);
             }
         });
@@ -71,6 +73,71 @@ internal sealed class BudgetTests
         }
 
         TierCheck.Verify(tier.Memory!);
+    }
+
+    [Test]
+    public void ShardThatCameToLittle_TakesFromTheOthers([Values] Eviction eviction)
+    {
+        const long budget = 16 << 20;
+        using var tier = new MemoryTier(budget, eviction, _time, null, new TierTuning(4, HashSeed: 7));
+        var value = TierFace.Value(1_000);
+        tier.Put("first", 1, value);
+        var memory = tier.Memory!;
+        foreach (var shard in memory.Shards)
+        {
+            // Only keys of that shard, three times as many as fit into the whole budget.
+            for (int i = 0, written = 0; written < 3 * budget / value.Length; i++)
+            {
+                var key = $"{shard.Number}:{i}";
+                if (memory.ShardOf(memory.Hash.Compute(TierFace.Key(key))) == shard)
+                {
+                    tier.Put(key, 1, value);
+                    written++;
+                }
+            }
+
+            Assert.That(shard.HeldBytes, Is.GreaterThan(budget / 4 * 65 / 100), $"shard {shard.Number}");
+        }
+
+        TierCheck.Verify(memory);
+    }
+
+    [Test]
+    public void LargeValue_RemovedWhileItIsShown_StaysWholeUntilThen_AndThenGoes()
+    {
+        using var tier = new MemoryTier(8 << 20, Eviction.Lru, _time, null, new TierTuning(1));
+        tier.Put("large", 1, TierFace.Value(3 << 20, 5));
+        var cursor = default(TierCursor);
+        var visitor = new Remover(tier);
+        Assert.That(tier.Visit(SlotSet.All(), ref cursor, visitor));
+        Assert.That(visitor.Seen, Is.EqualTo(1));
+        Assert.That(visitor.Charged, Is.GreaterThan(6 << 20), "its pages are nobody else's while it is shown");
+        Assert.That(tier.Forget(TierFace.Key("next"), TierFace.Version(1)));
+        tier.Clear();
+        Assert.That(tier.Statistics.Bytes, Is.LessThan(1 << 20));
+        TierCheck.Verify(tier.Memory!);
+    }
+
+    /// <summary>Takes away what it is shown, and writes something else as large.</summary>
+    private sealed class Remover(MemoryTier tier) : IEntryVisitor
+    {
+        public int Seen { get; private set; }
+
+        public long Charged { get; private set; }
+
+        public bool Visit(ReadOnlySpan<byte> key, in EntryInfo info, StoredValue value)
+        {
+            if (key.SequenceEqual("large"u8))
+            {
+                Seen++;
+                Assert.That(tier.Forget(key, info.Version));
+                tier.Put("next", 1, TierFace.Value(3 << 20, 6));
+                Charged = tier.Statistics.Bytes;
+                Assert.That(value.ToArray().AsSpan().SequenceEqual(TierFace.Value(3 << 20, 5)), "what it is shown has changed");
+            }
+
+            return true;
+        }
     }
 
     private static void CompareWithSystem(MemoryTier tier, string when)

@@ -1,3 +1,4 @@
+using DistCache.Entries;
 using DistCache.Memory;
 
 namespace DistCache.Tests.Memory;
@@ -108,6 +109,55 @@ internal sealed class MemoryPartsTests
         var before = UseOther(sketch, (10 * firstEntries) - uses - 1, keys);
         Assert.That(UseOther(sketch, 1, keys), Is.EqualTo(before.Select(count => count / 2)));
         Assert.That(UseOther(sketch, 10 * lastEntries, keys), Is.EqualTo(before.Select(count => count / 8)));
+    }
+
+    [Test]
+    public void Regions_ArePinnedUntilTheLastOneIsDone()
+    {
+        using var regions = new RegionsHandle();
+        Assert.That(regions.Reserve(1 << 20, (nuint)SystemMemory.GranuleBytes), Is.Not.Zero);
+        Assert.That(regions.TryPin() && regions.TryPin());
+        regions.CloseMemory();
+        Assert.That(regions.TryPin(), Is.False, "nobody can any more");
+        regions.Unpin();
+        Assert.That(regions.IsGivenBack, Is.False);
+        regions.Unpin();
+        Assert.That(regions.IsGivenBack);
+    }
+
+    [Test]
+    public void NoteOfAUse_ThatComesLate_TouchesNothingButLiveValuesOfItsShard()
+    {
+        using var memory = new TierMemory(64 << 20, Eviction.Lru, new TierTuning(2), tombstoneLifetime: 0);
+        var notes = new UseNotes();
+        var own = new EntryStore(memory, 0, 64, Eviction.Lru, new ShardCounters(), notes);
+        var other = new EntryStore(memory, 1, 64, Eviction.Lru, new ShardCounters(), new UseNotes());
+        var (kept, older) = (Put(own, memory, "kept"), Put(own, memory, "older"));
+        var (gone, foreign) = (Put(own, memory, "gone"), Put(other, memory, "foreign"));
+        var removed = Put(own, memory, "removed", EntryFlags.Tombstone);
+        own.Remove(gone);
+        // As by a reader who looked when all this was other, or stood in other chunks of the page.
+        foreach (var handle in new[] { gone, foreign, removed, gone + 100, kept })
+        {
+            notes.NoteHit(handle);
+        }
+
+        own.SettleUses();
+        var seen = new List<uint>();
+        own.Lists.Verify((handle, _, _) => seen.Add(handle));
+        Assert.That(seen, Is.EquivalentTo(new[] { kept, older, removed }));
+        Assert.That(seen.IndexOf(kept), Is.LessThan(seen.IndexOf(older)), "the newest first");
+        seen.Clear();
+        other.Lists.Verify((handle, _, _) => seen.Add(handle));
+        Assert.That(seen, Is.EqualTo(new[] { foreign }));
+    }
+
+    private static uint Put(EntryStore store, TierMemory memory, string key, EntryFlags flags = EntryFlags.None)
+    {
+        var bytes = TierFace.Key(key);
+        var keyHash = memory.Hash.Compute(bytes);
+        Assert.That(store.TryPut(keyHash, bytes, Slot.Of(bytes), TierFace.Info(1, flags: flags), default, held: 0));
+        return store.Find(keyHash, bytes);
     }
 
     private static int[] UseOther(FrequencySketch sketch, int uses, ulong[] keys)

@@ -55,7 +55,11 @@ internal sealed class MemoryTierSoakTests
             {
                 for (var i = 0; i < 10_000_000; i++)
                 {
-                    _ = Step(tier, time, random, buffer, 16 << 20);
+                    if (!Step(tier, time, random, buffer, 16 << 20))
+                    {
+                        throw new InvalidOperationException("A value was torn, or the budget exceeded.");
+                    }
+
                     if (i == 500)
                     {
                         started.Signal();

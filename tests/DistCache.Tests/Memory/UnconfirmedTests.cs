@@ -132,6 +132,17 @@ public sealed class UnconfirmedTests
     }
 
     [Test]
+    public void EntryWrittenAgain_BeforeTheTombstoneOfItsEvictionIsWritten_Stays()
+    {
+        var version = Now();
+        _tier.Put("a", new EntryInfo(version, Expiration.None, 0, EntryFlags.None), [1]);
+        Assert.That(_tier.Memory!.Shards[0].TryGivePage(), "as for another shard's sake");
+        Assert.That(_tier.Statistics.Entries, Is.Zero);
+        _tier.Put("a", new EntryInfo(version with { Clock = version.Clock + 1 }, Expiration.None, 0, EntryFlags.None), [2]);
+        Assert.That(_tier.Get("a"), Is.EqualTo(new byte[] { 2 }));
+    }
+
+    [Test]
     public void ManySmallEntries_EvictedAllTheTime_KeepTombstonesWithinATenth_AndCountTheDropped()
     {
         _tier.Dispose();
