@@ -19,7 +19,8 @@ internal struct RoomMaker(TierMemory memory)
         }
     }
 
-    /// <summary>For others, who hold no room that anybody could give.</summary>
+    /// <summary>For those who hold the room, and cannot give it yet.</summary>
+    /// <exception cref="InsufficientMemoryException">This operation began to wait ten seconds ago.</exception>
     public void Wait()
     {
         _startedWaiting = _startedWaiting == 0 ? Environment.TickCount64 : _startedWaiting;
@@ -33,7 +34,7 @@ internal struct RoomMaker(TierMemory memory)
     }
 
     /// <summary>False if nobody has anything to give now.</summary>
-    public bool TryMake()
+    public readonly bool TryMake()
     {
         var richest = memory.Shards[0];
         foreach (var shard in memory.Shards)
@@ -41,13 +42,19 @@ internal struct RoomMaker(TierMemory memory)
             richest = shard.HeldBytes > richest.HeldBytes ? shard : richest;
         }
 
-        var isMade = richest.TryGivePage();
-        for (var i = 0; i < memory.Shards.Length && !isMade; i++)
+        if (richest.TryGivePage())
         {
-            isMade = memory.Shards[i].TryGivePage();
+            return true;
         }
 
-        _startedWaiting = isMade ? 0 : _startedWaiting;
-        return isMade;
+        foreach (var shard in memory.Shards)
+        {
+            if (shard.TryGivePage())
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 }
