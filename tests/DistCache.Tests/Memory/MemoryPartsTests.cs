@@ -115,7 +115,7 @@ internal sealed class MemoryPartsTests
     public void Regions_ArePinnedUntilTheLastOneIsDone()
     {
         using var regions = new RegionsHandle();
-        Assert.That(regions.Reserve(1 << 20, (nuint)SystemMemory.GranuleBytes), Is.Not.Zero);
+        Assert.That(regions.Reserve(1 << 20, (nuint)SystemMemory.GranuleBytes) != 0);
         Assert.That(regions.TryPin() && regions.TryPin());
         regions.CloseMemory();
         Assert.That(regions.TryPin(), Is.False, "nobody can any more");
