@@ -76,33 +76,6 @@ internal sealed class BudgetTests
     }
 
     [Test]
-    public void ShardThatCameToLittle_TakesFromTheOthers([Values] Eviction eviction)
-    {
-        const long budget = 16 << 20;
-        using var tier = new MemoryTier(budget, eviction, _time, null, new TierTuning(4, HashSeed: 7));
-        var value = TierFace.Value(1_000);
-        tier.Put("first", 1, value);
-        var memory = tier.Memory!;
-        foreach (var shard in memory.Shards)
-        {
-            // Only keys of that shard, three times as many as fit into the whole budget.
-            for (int i = 0, written = 0; written < 3 * budget / value.Length; i++)
-            {
-                var key = $"{shard.Number}:{i}";
-                if (memory.ShardOf(memory.Hash.Compute(TierFace.Key(key))) == shard)
-                {
-                    tier.Put(key, 1, value);
-                    written++;
-                }
-            }
-
-            Assert.That(shard.HeldBytes, Is.GreaterThan(budget / 4 * 65 / 100), $"shard {shard.Number}");
-        }
-
-        TierCheck.Verify(memory);
-    }
-
-    [Test]
     public void LargeValue_RemovedWhileItIsShown_StaysWholeUntilThen_AndThenGoes()
     {
         using var tier = new MemoryTier(8 << 20, Eviction.Lru, _time, null, new TierTuning(1));
