@@ -1,32 +1,22 @@
-using System.Diagnostics;
-
 namespace DistCache.Benchmarks.Memory;
 
-/// <summary>Only our own gets, on and on, for a profiler to watch.</summary>
+/// <summary>Only the gets of one side, on and on, for a profiler to watch.</summary>
 internal static class HotNumbers
 {
     public static void Run(Arguments arguments)
     {
         var entries = arguments.Number("entries", 3_000_000);
-        using var tier = Side.Create("tier", entries * 400L, arguments.Number("shards", 0));
+        using var side = Side.Create(arguments.Text("side", "cache"), Math.Max(entries * 400L, 1 << 20), arguments.Number("shards", 0));
         for (var i = 0; i < entries; i++)
         {
-            tier.Set(OverheadNumbers.Key(i), new byte[ThroughputNumbers.ValueBytes]);
+            side.Set(OverheadNumbers.Key(i), new byte[ThroughputNumbers.ValueBytes]);
         }
 
-        var random = new Random(1);
-        var byRank = Enumerable.Range(0, entries).ToArray();
-        random.Shuffle(byRank);
-        var zipf = new Zipf(entries, 0.99);
-        var order = Enumerable.Range(0, 2_000_000).Select(_ => byRank[zipf.Next(random)]).ToArray();
+        var draw = KeyDraw.Of(arguments.Text("mix", "Zipf"), entries);
         for (var round = 0; round < arguments.Number("rounds", 10); round++)
         {
-            var processor = Environment.CpuUsage.TotalTime;
-            var started = Stopwatch.GetTimestamp();
-            ThroughputNumbers.Get(tier, order);
-            Console.WriteLine(
-                $"{order.Length / Stopwatch.GetElapsedTime(started).TotalSeconds / 1e6:F2} M/s, "
-                + $"{(Environment.CpuUsage.TotalTime - processor).TotalNanoseconds / order.Length:F0} ns of processor time a get");
+            var order = KeyDraw.Order(2_000_000, draw, new Random(round));
+            Console.WriteLine($"{ThroughputNumbers.Get(side, order).TotalNanoseconds / order.Length:F0} ns a get");
         }
     }
 }
