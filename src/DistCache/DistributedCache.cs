@@ -34,8 +34,7 @@ internal sealed class DistributedCache(
     public byte[]? Get(string key)
     {
         var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
-        var slot = Slot.Of(bytes);
-        return reads.AnswersAlone(slot) ? GetAlone(bytes, slot) : ReadPath.ToArray(BlockRead(reads.Begin(bytes, slot, renew: true, withValue: true, default).Answer));
+        return reads.AnswersAlone(bytes, out var slot) ? GetAlone(bytes) : ReadPath.ToArray(BlockRead(reads.Begin(bytes, slot, renew: true, withValue: true, default).Answer));
     }
 
     public Task<byte[]?> GetAsync(string key, CancellationToken token = default)
@@ -46,17 +45,15 @@ internal sealed class DistributedCache(
             return Task.FromCanceled<byte[]?>(token);
         }
 
-        var slot = Slot.Of(bytes);
-        return reads.AnswersAlone(slot) ? Task.FromResult(GetAlone(bytes, slot)) : reads.Begin(bytes, slot, renew: true, withValue: true, token).Value.AsTask();
+        return reads.AnswersAlone(bytes, out var slot) ? Task.FromResult(GetAlone(bytes)) : reads.Begin(bytes, slot, renew: true, withValue: true, token).Value.AsTask();
     }
 
     public bool TryGet(string key, IBufferWriter<byte> destination)
     {
         ArgumentNullException.ThrowIfNull(destination);
         var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
-        var slot = Slot.Of(bytes);
-        return reads.AnswersAlone(slot)
-            ? TryGetAlone(bytes, slot, destination)
+        return reads.AnswersAlone(bytes, out var slot)
+            ? TryGetAlone(bytes, destination)
             : TryWrite(BlockRead(reads.Begin(bytes, slot, renew: true, withValue: true, default).Answer), destination);
     }
 
@@ -69,9 +66,8 @@ internal sealed class DistributedCache(
             return ValueTask.FromCanceled<bool>(token);
         }
 
-        var slot = Slot.Of(bytes);
-        return reads.AnswersAlone(slot)
-            ? new(TryGetAlone(bytes, slot, destination))
+        return reads.AnswersAlone(bytes, out var slot)
+            ? new(TryGetAlone(bytes, destination))
             : reads.Begin(bytes, slot, renew: true, withValue: true, token).Into(destination);
     }
 
@@ -182,10 +178,10 @@ internal sealed class DistributedCache(
             : Expiration.From(entryOptions, now);
     }
 
-    private byte[]? GetAlone(ReadOnlySpan<byte> key, Slot slot)
+    private byte[]? GetAlone(ReadOnlySpan<byte> key)
     {
         var scratch = _scratch ??= GC.AllocateUninitializedArray<byte>(ScratchBytes);
-        var outcome = reads.Look(key, slot, scratch, renew: true, out _, out var length);
+        var outcome = reads.Look(key, scratch, renew: true, out _, out var length);
         if (outcome == LookupOutcome.Hit)
         {
             return scratch.AsSpan(0, length).ToArray();
@@ -194,7 +190,7 @@ internal sealed class DistributedCache(
         while (outcome == LookupOutcome.TooSmall)
         {
             var value = GC.AllocateUninitializedArray<byte>(length);
-            outcome = reads.Look(key, slot, value, renew: true, out _, out length);
+            outcome = reads.Look(key, value, renew: true, out _, out length);
             if (outcome == LookupOutcome.Hit)
             {
                 return length == value.Length ? value : value[..length];
@@ -204,13 +200,13 @@ internal sealed class DistributedCache(
         return null;
     }
 
-    private bool TryGetAlone(ReadOnlySpan<byte> key, Slot slot, IBufferWriter<byte> destination)
+    private bool TryGetAlone(ReadOnlySpan<byte> key, IBufferWriter<byte> destination)
     {
         // Asking for a span writes nothing; only Advance does, and that after a hit.
-        var outcome = reads.Look(key, slot, destination.GetSpan(), renew: true, out _, out var length);
+        var outcome = reads.Look(key, destination.GetSpan(), renew: true, out _, out var length);
         while (outcome == LookupOutcome.TooSmall)
         {
-            outcome = reads.Look(key, slot, destination.GetSpan(length), renew: true, out _, out length);
+            outcome = reads.Look(key, destination.GetSpan(length), renew: true, out _, out length);
         }
 
         if (outcome == LookupOutcome.Hit)
@@ -223,13 +219,12 @@ internal sealed class DistributedCache(
 
     private bool TryRefreshAlone(ReadOnlySpan<byte> key)
     {
-        var slot = Slot.Of(key);
-        if (!reads.AnswersAlone(slot))
+        if (!reads.AnswersAlone(key, out _))
         {
             return false;
         }
 
-        reads.Look(key, slot, [], renew: true, out _, out _);
+        reads.Look(key, [], renew: true, out _, out _);
         return true;
     }
 

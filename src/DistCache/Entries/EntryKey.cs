@@ -1,5 +1,7 @@
 using System.Buffers;
 using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using System.Text.Unicode;
 
 namespace DistCache.Entries;
@@ -13,6 +15,8 @@ internal static class EntryKey
     /// <summary>The hard limit; also small enough to encode a key on the stack.</summary>
     public const int MaximumBytes = 4_096;
 
+    private const int LastAscii = 0x7F;
+
     /// <summary>Encodes <paramref name="key"/> into <paramref name="buffer"/> and returns the part that it fills.</summary>
     /// <param name="key">Any well-formed string, the empty one too.</param>
     /// <param name="buffer">At least <paramref name="maximumBytes"/> long.</param>
@@ -20,11 +24,41 @@ internal static class EntryKey
     /// <exception cref="ArgumentException">The key is ill-formed, or longer than the limit.</exception>
     public static Span<byte> Encode(string key, Span<byte> buffer, int maximumBytes)
     {
-        var status = Utf8.FromUtf16(key, buffer[..maximumBytes], out _, out var written, replaceInvalidSequences: false);
+        var target = buffer[..maximumBytes];
+        return key.Length <= maximumBytes && TryNarrow(key, target) ? target[..key.Length] : EncodeAny(key, target);
+    }
+
+    /// <summary>The way of nearly every key: ASCII, of which each character is a byte. False, and anything written, where it is not.</summary>
+    private static bool TryNarrow(string key, Span<byte> target)
+    {
+        var source = MemoryMarshal.Cast<char, ushort>(key.AsSpan());
+        var seen = Vector128<ushort>.Zero;
+        while (source.Length >= 2 * Vector128<ushort>.Count)
+        {
+            var (low, high) = (Vector128.Create(source), Vector128.Create(source[Vector128<ushort>.Count..]));
+            seen |= low | high;
+            Vector128.Narrow(low, high).CopyTo(target);
+            source = source[(2 * Vector128<ushort>.Count)..];
+            target = target[(2 * Vector128<ushort>.Count)..];
+        }
+
+        uint seenSingly = 0;
+        for (var i = 0; i < source.Length; i++)
+        {
+            seenSingly |= source[i];
+            target[i] = (byte)source[i];
+        }
+
+        return seenSingly <= LastAscii && Vector128.LessThanOrEqualAll(seen, Vector128.Create((ushort)LastAscii));
+    }
+
+    private static Span<byte> EncodeAny(string key, Span<byte> target)
+    {
+        var status = Utf8.FromUtf16(key, target, out _, out var written, replaceInvalidSequences: false);
         return status switch
         {
-            OperationStatus.Done => buffer[..written],
-            OperationStatus.DestinationTooSmall => throw TooLong(key, maximumBytes),
+            OperationStatus.Done => target[..written],
+            OperationStatus.DestinationTooSmall => throw TooLong(key, target.Length),
             _ => throw new ArgumentException(
                 "The key is not well-formed UTF-16: it contains a surrogate without its partner.", nameof(key)),
         };

@@ -33,7 +33,21 @@ internal sealed class ReadPath(
     /// <summary>What a caller gets where no owner could be reached, for this reason; a miss, unless it throws.</summary>
     public Func<string, ReadReply?> Unanswered { get; set; } = static _ => null;
 
-    /// <summary>This node may answer from its memory, without asking anybody.</summary>
+    /// <summary>This node may answer from its memory, without asking anybody; the slot is told where it may not.</summary>
+    public bool AnswersAlone(ReadOnlySpan<byte> key, out Slot slot)
+    {
+        slot = default;
+        var routing = ownership.Current;
+        if (routing.IsOnlyNode && routing.Import.IsComplete)
+        {
+            return true;
+        }
+
+        slot = Slot.Of(key);
+        return AnswersAlone(slot);
+    }
+
+    /// <summary>The same of any key of a slot.</summary>
     public bool AnswersAlone(Slot slot)
     {
         var routing = ownership.Current;
@@ -46,12 +60,12 @@ internal sealed class ReadPath(
     }
 
     /// <summary>Looks into this node's memory; a hit there that renews a sliding entry is told to its other owners.</summary>
-    public LookupOutcome Look(ReadOnlySpan<byte> key, Slot slot, Span<byte> destination, bool renew, out EntryInfo info, out int valueLength)
+    public LookupOutcome Look(ReadOnlySpan<byte> key, Span<byte> destination, bool renew, out EntryInfo info, out int valueLength)
     {
         var outcome = memory.Read(key, destination, renew, out info, out valueLength);
         if (renew && outcome == LookupOutcome.Hit && info.Expiration.Window > 0)
         {
-            renewals.Used(key, slot, info);
+            renewals.Used(key, Slot.Of(key), info);
         }
 
         return outcome;
@@ -180,7 +194,7 @@ internal sealed class ReadPath(
             return NotMine(routing);
         }
 
-        var found = Look(question.Key, slot, question.WithValue ? room : [], question.Renew, out var info, out var length);
+        var found = Look(question.Key, question.WithValue ? room : [], question.Renew, out var info, out var length);
         var isHit = found is LookupOutcome.Hit or LookupOutcome.TooSmall;
         return new ReadHead(
             isHit ? ReadOutcome.Hit : found == LookupOutcome.Tombstone ? ReadOutcome.Tombstone : ReadOutcome.Miss,

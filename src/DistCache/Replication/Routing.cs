@@ -23,6 +23,7 @@ internal sealed class Routing
         Origin = view.Self.Record.Identity.Origin;
         _byIndex = [.. table.Nodes.Select(node => view.Find(node.Name)!)];
         LiveMembers = [.. view.Members.Where(member => member.State is MemberState.Alive or MemberState.Suspect or MemberState.Leaving)];
+        IsOnlyNode = IsAlone && table.Nodes.Length == 1;
     }
 
     public MembershipView View { get; }
@@ -43,6 +44,9 @@ internal sealed class Routing
 
     /// <summary>There is nobody else to ask or to tell.</summary>
     public bool IsAlone => SelfIndex >= 0 && LiveMembers.Length == 1;
+
+    /// <summary>There never was, or no longer is, anybody else: this node is the primary of every slot, whichever a key's is.</summary>
+    public bool IsOnlyNode { get; }
 
     /// <summary>Whether exactly this life of a node is in the table.</summary>
     public bool Knows(NodeIdentity identity) => Table.IndexOf(identity.Name) is >= 0 and var index && _byIndex[index].Record.Identity == identity;

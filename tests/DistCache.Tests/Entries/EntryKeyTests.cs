@@ -13,6 +13,20 @@ internal sealed class EntryKeyTests
     public void Encode_WellFormedKey_IsItsUtf8(string key) =>
         Assert.That(Encode(key), Is.EqualTo(Encoding.UTF8.GetBytes(key)));
 
+    [Test]
+    public void Encode_KeyOfAnyLengthWithAnyCharacterAnywhere_IsItsUtf8([Values('\u007F', '\u0080', '\u00FF', '\u0100', '\u0161', '\u8080')] char other)
+    {
+        for (var length = 1; length <= 40; length++)
+        {
+            for (var place = 0; place < length; place++)
+            {
+                var text = Enumerable.Range(0, length).Select(i => (char)('0' + i)).ToArray();
+                text[place] = other;
+                Assert.That(Encode(new string(text)), Is.EqualTo(Encoding.UTF8.GetBytes(text)), $"character {place} of {length}");
+            }
+        }
+    }
+
     [TestCase("e\u0301", "\u00E9", Description = "canonically equal, ordinally not")]
     [TestCase("key", "KEY")]
     [TestCase("key", "key ")]

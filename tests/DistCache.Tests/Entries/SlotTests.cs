@@ -18,6 +18,29 @@ internal sealed class SlotTests
     public void Crc16_EveryByteValue_IsTheIndependentChecksum() =>
         Assert.That(Crc16.Compute([.. Enumerable.Range(0, 256).Select(i => (byte)i)]), Is.EqualTo(0x7E55));
 
+    // Bit by bit, as the polynomial is defined.
+    [Test]
+    public void Crc16_OfAnyLength_IsTheRemainder()
+    {
+        var random = new Random(5);
+        for (var length = 0; length <= 64; length++)
+        {
+            var bytes = new byte[length];
+            random.NextBytes(bytes);
+            var crc = 0;
+            foreach (var b in bytes)
+            {
+                crc ^= b << 8;
+                for (var bit = 0; bit < 8; bit++)
+                {
+                    crc = ((crc << 1) ^ ((crc & 0x8000) != 0 ? 0x1021 : 0)) & 0xFFFF;
+                }
+            }
+
+            Assert.That(Crc16.Compute(bytes), Is.EqualTo(crc), $"{length} bytes");
+        }
+    }
+
     // As CLUSTER KEYSLOT answers.
     [TestCase("123456789", 12739)]
     [TestCase("", 0)]
