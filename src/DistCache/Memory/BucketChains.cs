@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace DistCache.Memory;
 
@@ -152,6 +153,7 @@ internal sealed class BucketChains(PagePool pool, int shard)
 
     private ref Bucket At(in PageList pages, int index) => ref _memory.Bucket(pages[index >> _pageShift], index & (BucketsPerPage - 1));
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool TryGlance(in PageList pages, int index, out ReadOnlySpan<Bucket> bucket)
     {
         bucket = default;

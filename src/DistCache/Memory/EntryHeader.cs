@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using DistCache.Entries;
 
@@ -85,6 +86,7 @@ internal struct EntryHeader
     public readonly ReadOnlySpan<byte> ValueIn(ReadOnlySpan<byte> chunk) => chunk.Slice(ValueOffset, ValueLength);
 
     /// <summary>What the entry says of itself besides key and value.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly EntryInfo InfoIn(ReadOnlySpan<byte> chunk)
     {
         var lastAccess = 0L;

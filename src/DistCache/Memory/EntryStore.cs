@@ -171,18 +171,25 @@ internal sealed class EntryStore
     /// </summary>
     public void SettleUses()
     {
-        Span<uint> handles = stackalloc uint[UseNotes.Capacity];
-        for (var stripe = 0; stripe < _notes.Stripes; stripe++)
+        for (var stripe = 0; stripe < UseNotes.Stripes; stripe++)
         {
             if (!_notes.IsEmpty(stripe))
             {
-                SettleUses(handles[.._notes.Take(stripe, handles)]);
+                SettleUses(stripe);
             }
         }
     }
 
-    private void SettleUses(ReadOnlySpan<uint> handles)
+    /// <summary>The same with those of one stripe.</summary>
+    public void SettleUses(int stripe)
     {
+        Span<uint> handles = stackalloc uint[UseNotes.Capacity];
+        handles = handles[.._notes.Take(stripe, handles)];
+        foreach (var handle in handles)
+        {
+            _memory.PrefetchInfo(handle);
+        }
+
         foreach (var handle in handles)
         {
             if (IsHeldValue(handle))

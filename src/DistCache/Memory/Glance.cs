@@ -14,12 +14,15 @@ namespace DistCache.Memory;
 /// </remarks>
 internal sealed class Glance(ShardLock shardLock, KeyIndex index, UseNotes notes, PageMemory memory)
 {
-    /// <summary>False if it has to be read under the lock, and nothing counts as seen; else, whether it is time to settle.</summary>
+    /// <summary>What <see cref="TryRead"/> says where nothing is to be settled.</summary>
+    public const int NothingToSettle = -1;
+
+    /// <summary>False if it has to be read under the lock, and nothing counts as seen; else, the stripe of notes that it is time to settle.</summary>
     public bool TryRead(
         ulong keyHash, ReadOnlySpan<byte> key, Span<byte> destination, bool renew, TimeProvider time,
-        out LookupOutcome outcome, out EntryInfo info, out int valueLength, out bool isTimeToSettle)
+        out LookupOutcome outcome, out EntryInfo info, out int valueLength, out int toSettle)
     {
-        (outcome, info, valueLength, isTimeToSettle) = (LookupOutcome.Miss, default, 0, false);
+        (outcome, info, valueLength, toSettle) = (LookupOutcome.Miss, default, 0, NothingToSettle);
         if (!shardLock.TryLook(out var sequence) || !index.TryGlance(keyHash, key, out var handle, out var header, out var chunk))
         {
             return false;
@@ -62,7 +65,11 @@ internal sealed class Glance(ShardLock shardLock, KeyIndex index, UseNotes notes
             memory.Prefetch(header.Older);
         }
 
-        isTimeToSettle = notes.NoteHit(renew ? handle : 0);
+        if (notes.NoteHit(renew ? handle : 0, out var stripe))
+        {
+            toSettle = stripe;
+        }
+
         return true;
     }
 }

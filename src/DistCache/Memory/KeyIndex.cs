@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using DistCache.Entries;
 
 namespace DistCache.Memory;
@@ -62,6 +63,7 @@ internal sealed class KeyIndex(PagePool pool, int shard, KeyHash hash, int baseB
     /// As <see cref="Find"/>, and the entry's header and chunk, without the lock: false where it could not tell. What it says holds only if
     /// nothing was changed meanwhile.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryGlance(ulong keyHash, ReadOnlySpan<byte> key, out uint handle, out EntryHeader header, out ReadOnlySpan<byte> chunk)
     {
         (handle, header) = (0, default);

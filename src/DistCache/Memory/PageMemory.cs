@@ -89,6 +89,7 @@ internal sealed unsafe class PageMemory
     public ref Bucket Bucket(int page, int index) => ref Unsafe.AsRef<Bucket>((Bucket*)PageAddress(page) + index);
 
     /// <summary>The same without the lock; false where the region is not there for this thread yet.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryBucket(int page, int index, out ReadOnlySpan<Bucket> bucket)
     {
         var start = _regions[page >> _regionShift];
@@ -106,11 +107,21 @@ internal sealed unsafe class PageMemory
         }
     }
 
+    /// <summary>Has the processor fetch what is known of a live entry's page.</summary>
+    public void PrefetchInfo(uint handle)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(Unsafe.AsPointer(ref Info(PageOf(handle))));
+        }
+    }
+
     /// <summary>
     /// A header as it was, and its chunk, without any lock: the handle may be stale, or nonsense, and so may be what stands there. Never
     /// touches memory but the tier's own, which stays mapped as long as anybody refers to this; false where the parts do not fit together.
     /// Only where <see cref="SystemMemory.CanReadReleased"/>; not of large entries.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryGlance(uint handle, out EntryHeader header, out ReadOnlySpan<byte> chunk)
     {
         header = default;

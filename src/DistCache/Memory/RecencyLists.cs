@@ -51,13 +51,11 @@ internal sealed class RecencyLists(PageMemory memory, SizeClasses classes)
 
     public void MoveToNewest(uint handle, int sizeClass, Segment segment)
     {
-        if (memory.Header(handle).Segment == segment && List(sizeClass, segment).Newest == handle)
+        if (List(sizeClass, segment).Newest != handle)
         {
-            return;
+            Remove(handle, sizeClass);
+            AddNewest(handle, sizeClass, segment);
         }
-
-        Remove(handle, sizeClass);
-        AddNewest(handle, sizeClass, segment);
     }
 
     /// <summary>The entry's header was copied to <paramref name="target"/>: its neighbours learn that.</summary>

@@ -64,14 +64,14 @@ internal sealed class Shard
         ulong keyHash, ReadOnlySpan<byte> key, Span<byte> destination, bool renew, TimeProvider time, out EntryInfo info, out int valueLength)
     {
         if (!SystemMemory.CanReadReleased
-            || !_glance.TryRead(keyHash, key, destination, renew, time, out var outcome, out info, out valueLength, out var isTimeToSettle))
+            || !_glance.TryRead(keyHash, key, destination, renew, time, out var outcome, out info, out valueLength, out var toSettle))
         {
             return ReadUnderLock(keyHash, key, destination, renew, time.GetUtcNow().ToUnixTimeMilliseconds(), out info, out valueLength);
         }
 
-        if (isTimeToSettle)
+        if (toSettle != Glance.NothingToSettle)
         {
-            TrySettle();
+            TrySettle(toSettle);
         }
 
         return outcome;
@@ -295,8 +295,8 @@ internal sealed class Shard
         return fits ? LookupOutcome.Hit : LookupOutcome.TooSmall;
     }
 
-    /// <summary>Where somebody holds the lock, the notes wait; the next who changes anything settles them.</summary>
-    private void TrySettle()
+    /// <summary>Where somebody holds the lock, the notes wait; the next who changes anything settles them, and those of other threads.</summary>
+    private void TrySettle(int stripe)
     {
         if (_lock.TryHold(out var scope))
         {
@@ -304,7 +304,7 @@ internal sealed class Shard
             {
                 if (!_lock.IsClosedLocked)
                 {
-                    _store.SettleUses();
+                    _store.SettleUses(stripe);
                 }
             }
         }

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace DistCache.Memory;
 
 /// <summary>
@@ -8,7 +10,7 @@ namespace DistCache.Memory;
 internal sealed class ShardLock
 {
     private readonly Lock _lock = new();
-    private uint _sequence;
+    private OwnLine _sequence;
     private bool _isClosed;
 
     /// <summary>For looking, and for the order of use.</summary>
@@ -42,7 +44,7 @@ internal sealed class ShardLock
             ThrowIfClosedLocked();
         }
 
-        _sequence++;
+        _sequence.Number++;
         Volatile.WriteBarrier();
         return new Scope(this, isChange: true);
     }
@@ -50,7 +52,7 @@ internal sealed class ShardLock
     /// <summary>Begins a look; false while somebody changes something, and for ever after <see cref="Close"/>.</summary>
     public bool TryLook(out uint sequence)
     {
-        sequence = Volatile.Read(ref _sequence);
+        sequence = Volatile.Read(ref _sequence.Number);
         return (sequence & 1) == 0;
     }
 
@@ -58,7 +60,7 @@ internal sealed class ShardLock
     public bool IsUnchanged(uint since)
     {
         Volatile.ReadBarrier();
-        return _sequence == since;
+        return _sequence.Number == since;
     }
 
     /// <summary>From now on every change throws, no look succeeds, and none of the changes is under way.</summary>
@@ -67,13 +69,26 @@ internal sealed class ShardLock
         lock (_lock)
         {
             _isClosed = true;
-            _sequence |= 1;
+            _sequence.Number |= 1;
         }
     }
 
     public bool IsClosedLocked => _isClosed;
 
     public void ThrowIfClosedLocked() => ObjectDisposedException.ThrowIf(_isClosed, typeof(MemoryTier));
+
+    /// <summary>
+    /// All readers look at the number all the time: it stands on a cache line of its own, else whoever takes the lock, or writes to some
+    /// neighbour on the heap, would take it away from them.
+    /// </summary>
+    [StructLayout(LayoutKind.Explicit, Size = 3 * CacheLineBytes)]
+    private struct OwnLine
+    {
+        private const int CacheLineBytes = 64;
+
+        [FieldOffset(CacheLineBytes)]
+        public uint Number;
+    }
 
     /// <summary>The lock is held until this is disposed.</summary>
     public readonly ref struct Scope(ShardLock owner, bool isChange)
@@ -82,7 +97,7 @@ internal sealed class ShardLock
         {
             if (isChange)
             {
-                Volatile.Write(ref owner._sequence, owner._sequence + 1);
+                Volatile.Write(ref owner._sequence.Number, owner._sequence.Number + 1);
             }
 
             owner._lock.Exit();

@@ -70,7 +70,7 @@ internal static class ThroughputNumbers
 
         Console.WriteLine(
             $"{what}: {Measure.Spread(costs[0], "F0")} against {Measure.Spread(costs[1], "F0")}; ratio {Measure.Spread(ratios)}; "
-            + $"{string.Join(" against ", allocated.Select(bytes => (bytes / (double)operations / threads).ToString("F2", CultureInfo.InvariantCulture)))} bytes allocated an operation");
+            + $"{string.Join(" against ", allocated.Select(bytes => (bytes / (double)operations / threads).ToString("F1", CultureInfo.InvariantCulture)))} bytes allocated an operation");
     }
 
     /// <summary>Mean ns an operation of a thread, all threads at once. They are done at nearly the same time, being the same.</summary>

@@ -48,17 +48,63 @@ internal sealed class LockFreeReadTests
         var notes = new UseNotes();
         for (var i = 1u; i <= UseNotes.Capacity; i++)
         {
-            Assert.That(notes.NoteHit(i), Is.EqualTo(i == UseNotes.Capacity), "it is time to settle when they are full");
+            Assert.That(notes.NoteHit(i, out _), Is.EqualTo(i == UseNotes.Capacity), "it is time to settle when they are full");
         }
 
         Assert.That(Take(notes), Is.EqualTo(Enumerable.Range(1, UseNotes.Capacity).Select(i => (uint)i)));
         Assert.That(Take(notes), Is.Empty);
         for (var i = 1u; i <= UseNotes.Capacity + 10; i++)
         {
-            notes.NoteHit(i);
+            notes.NoteHit(i, out _);
         }
 
         Assert.That(Take(notes), Is.EqualTo(Enumerable.Range(11, UseNotes.Capacity).Select(i => (uint)i)));
+    }
+
+    [Test]
+    public void Notes_OfMoreThreadsThanHaveNumbersOfTheirOwn_AreAllCounted()
+    {
+        const int notesEach = 50_000;
+        var count = ThreadNumber.Count + ThreadNumber.SharedCount;
+        var notes = new UseNotes();
+        using var allLive = new Barrier(count);
+        var numbers = new int[count];
+        var threads = Enumerable.Range(0, count).Select(thread => new Thread(() =>
+        {
+            numbers[thread] = ThreadNumber.Current;
+            allLive.SignalAndWait();
+            for (var i = 0; i < notesEach; i++)
+            {
+                notes.NoteHit(1, out _);
+                notes.NoteMiss();
+            }
+        })).ToArray();
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => Assert.That(thread.Join(TimeSpan.FromSeconds(60))));
+        Assert.That(numbers.Where(number => !ThreadNumber.IsShared(number)), Is.Unique);
+        Assert.That(numbers.Count(ThreadNumber.IsShared), Is.GreaterThan(ThreadNumber.SharedCount), "some have to share");
+        Assert.That(numbers, Is.All.LessThan(UseNotes.Stripes));
+        var sum = notes.AddTo(default);
+        Assert.That((sum.Hits, sum.Misses), Is.EqualTo(((long)count * notesEach, (long)count * notesEach)));
+    }
+
+    [Test]
+    public void Number_OfAThreadThatEnded_IsGivenToAnother()
+    {
+        var own = 0;
+        for (var i = 0; i < 8 * ThreadNumber.OwnCount; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+            var number = ThreadNumber.OwnCount;
+            var thread = new Thread(() => number = ThreadNumber.Current);
+            thread.Start();
+            Assert.That(thread.Join(TimeSpan.FromSeconds(10)));
+            own += ThreadNumber.IsShared(number) ? 0 : 1;
+        }
+
+        Assume.That(own, Is.Positive, "threads of the pool that live may have them all");
+        Assert.That(own, Is.GreaterThan(ThreadNumber.OwnCount), "more than there are: they were given again");
     }
 
     [Test]
@@ -140,7 +186,7 @@ internal sealed class LockFreeReadTests
     {
         var taken = new List<uint>();
         var handles = new uint[UseNotes.Capacity];
-        for (var stripe = 0; stripe < notes.Stripes; stripe++)
+        for (var stripe = 0; stripe < UseNotes.Stripes; stripe++)
         {
             taken.AddRange(handles.Take(notes.Take(stripe, handles)));
         }
