@@ -154,7 +154,8 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
                 _exchanges.Remove(address, out waiting);
             }
 
-            waiting?.ForEach(static waiter => waiter.SetResult());
+            // Each on a hop of its own: one that blocks where it goes on holds up neither the others nor this one.
+            waiting?.ForEach(waiter => TimerHop.Run(_time, waiter.SetResult));
         }
     }
 

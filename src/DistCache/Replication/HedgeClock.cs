@@ -1,3 +1,5 @@
+using DistCache.Peers;
+
 namespace DistCache.Replication;
 
 /// <summary>
@@ -91,31 +93,13 @@ internal sealed class HedgeClock(TimeProvider time, TimeSpan delay)
         {
             if (read.TryHedge(state))
             {
-                Wake(read);
+                // What follows may run the code of the read's caller, and others wait for this clock.
+                TimerHop.Run(time, read.AskOthers);
             }
         }
         else if (read.TryWatch())
         {
             Push(read);
         }
-    }
-
-    /// <summary>
-    /// On a timer of its own that is due at once: what follows may run the code of the read's caller, which is free to block, and others
-    /// wait for this clock.
-    /// </summary>
-    private void Wake(RemoteRead read)
-    {
-        ITimer? hop = null;
-        hop = time.CreateTimer(
-            _ =>
-            {
-                hop?.Dispose();
-                read.AskOthers();
-            },
-            null,
-            Timeout.InfiniteTimeSpan,
-            Timeout.InfiniteTimeSpan);
-        hop.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
     }
 }

@@ -267,6 +267,35 @@ public sealed class GossipLoopTests
         Assert.That(nodes[1].StateOf(nodes[0]), Is.EqualTo(MemberState.Alive));
     }
 
+    /// <summary>
+    /// 1. Three ask for the same exchange. 2. It ends, since nobody answers. 3. One of them blocks where it goes on. 4. The others must go on
+    /// all the same.
+    /// </summary>
+    [Test]
+    public async Task Exchange_CallerThatBlocksWhereItGoesOn_HoldsUpNoOther(CancellationToken token)
+    {
+        var nodes = Start("a:1", "b:1");
+        _network.Time.Advance(TimeSpan.FromSeconds(5));
+        _network.Silent.Add(nodes[1].Address);
+        using var allWentOn = new CountdownEvent(3);
+        var callers = Enumerable.Range(0, 3).Select(async _ =>
+        {
+            await nodes[0].Loop.ExchangeAsync(nodes[1].Address, CancellationToken.None);
+            allWentOn.Signal();
+            Assert.That(allWentOn.Wait(TimeSpan.FromSeconds(5), token), "another caller waits for this one");
+        }).ToArray();
+        _network.Time.Run = callback => ThreadPool.QueueUserWorkItem(_ => callback());
+        _network.Time.Advance(TimeSpan.FromSeconds(1));
+        while (!Task.WhenAll(callers).IsCompleted)
+        {
+            token.ThrowIfCancellationRequested();
+            _network.Time.Advance(TimeSpan.Zero);
+            await Task.Yield();
+        }
+
+        await Task.WhenAll(callers);
+    }
+
     private MemoryNode[] Start(params string[] addresses) =>
         [.. addresses.Select(address =>
         {
