@@ -85,7 +85,7 @@ internal sealed class DistributedCache(
         {
             BlockWrite(value.Length > LaneLimits.InlineBytes
                 ? SetCopiedAsync(bytes.ToArray(), value, expiration)
-                : SetRemoteAsync(bytes.ToArray(), value, expiration, default));
+                : SetRemoteAsync(bytes, value, expiration, default));
         }
     }
 
@@ -104,7 +104,7 @@ internal sealed class DistributedCache(
             return ValueTask.FromCanceled(token);
         }
 
-        return TrySetAlone(bytes, value, expiration) ? default : SetRemoteAsync(bytes.ToArray(), value, expiration, token);
+        return TrySetAlone(bytes, value, expiration) ? default : SetRemoteAsync(bytes, value, expiration, token);
     }
 
     public void Refresh(string key)
@@ -132,7 +132,7 @@ internal sealed class DistributedCache(
         var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
         if (!TryRemoveAlone(bytes))
         {
-            BlockWrite(RemoveRemoteAsync(bytes.ToArray(), default));
+            BlockWrite(RemoveRemoteAsync(bytes, default));
         }
     }
 
@@ -144,7 +144,7 @@ internal sealed class DistributedCache(
             return Task.FromCanceled(token);
         }
 
-        return TryRemoveAlone(bytes) ? Task.CompletedTask : RemoveRemoteAsync(bytes.ToArray(), token).AsTask();
+        return TryRemoveAlone(bytes) ? Task.CompletedTask : RemoveRemoteAsync(bytes, token).AsTask();
     }
 
     public void Dispose() => _disposed = true;
@@ -275,13 +275,10 @@ internal sealed class DistributedCache(
             : throw new DistCacheUnavailableException($"The read was not answered: {reason}.");
     }
 
-    private async ValueTask SetRemoteAsync(byte[] key, ReadOnlySequence<byte> value, Expiration expiration, CancellationToken token)
+    private ValueTask SetRemoteAsync(ReadOnlySpan<byte> key, in ReadOnlySequence<byte> value, Expiration expiration, CancellationToken token)
     {
         var now = Now;
-        var memoryOfValue = value.IsSingleSegment ? value.First : value.ToArray();
-        var request = new WriteRequest(
-            key, Remove: false, Version: default, expiration.ToRemaining(now, now), memoryOfValue, options.Replication.WriteAck, TableHash: 0, PassedOver: false);
-        ThrowUnlessAcknowledged(await writes.WriteAsync(request, token).ConfigureAwait(false), "set", value.Length);
+        return writes.Begin(key, remove: false, expiration.ToRemaining(now, now), value, token).Acknowledged;
     }
 
     /// <summary>
@@ -307,19 +304,18 @@ internal sealed class DistributedCache(
         }
     }
 
-    private async ValueTask RemoveRemoteAsync(byte[] key, CancellationToken token)
+    private ValueTask RemoveRemoteAsync(ReadOnlySpan<byte> key, CancellationToken token)
     {
         var remembered = new RemainingTime((long)options.Replication.TombstoneLifetime.TotalMilliseconds, 0, 0);
-        var request = new WriteRequest(key, Remove: true, Version: default, remembered, default, options.Replication.WriteAck, TableHash: 0, PassedOver: false);
-        ThrowUnlessAcknowledged(await writes.WriteAsync(request, token).ConfigureAwait(false), "remove", 0);
+        return writes.Begin(key, remove: true, remembered, ReadOnlySequence<byte>.Empty, token).Acknowledged;
     }
 
-    private void ThrowUnlessAcknowledged(WriteReply reply, string operation, long valueLength)
+    /// <summary>What the application hears of a write that was not acknowledged.</summary>
+    public void ThrowUnacknowledged(WriteReply reply, bool isRemoval, long valueLength)
     {
+        var operation = isRemoval ? "remove" : "set";
         switch (reply.Outcome)
         {
-            case WriteOutcome.Acknowledged:
-                return;
             case WriteOutcome.TooLarge:
                 throw TooLarge(valueLength);
             case WriteOutcome.TooFewMembers:

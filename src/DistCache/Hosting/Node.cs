@@ -48,6 +48,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, Random.Shared, _options.Replication, _logger);
         var cache = new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options);
         _replicator.Reads.Unanswered = cache.Unanswered;
+        _replicator.Writes.Unacknowledged = cache.ThrowUnacknowledged;
         Cache = new ObservedCache(cache);
         Cluster = new DistCacheCluster(_replicator, _logger);
         Metrics.Nodes.Add(this, Read);

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Concurrent;
 using DistCache.Diagnostics;
 using DistCache.Entries;
 using DistCache.Membership;
@@ -11,7 +12,9 @@ namespace DistCache.Replication;
 /// A write, from the caller to the acknowledgement.
 /// <list type="number">
 /// <item>The node that writes gives it a version above its clock. Sent again, it keeps that: late or twice, it changes nothing.</item>
-/// <item>It goes to the acting primary: the first owner in ring order that is believed to answer.</item>
+/// <item>It sends it to all owners at once, and is done when the primary and so many others as are needed have it: see <see cref="RemoteWrite"/>.</item>
+/// <item>If an owner is not believed to answer, does not, works by another table or lacks its copy for any other reason, and with a large
+/// value, the acting primary leads the write: the first owner in ring order that is believed to answer.</item>
 /// <item>That one applies it, and sends it to all other owners at once.</item>
 /// <item>An owner that is silent for a quarter of the timeout is stood in for by the next node on the ring; one that is known not to answer, at once.</item>
 /// <item>It is acknowledged when enough copies exist, never more than members are reachable.</item>
@@ -30,6 +33,12 @@ internal sealed class WritePath(
     /// <summary>How often a write is stamped again above a version that a replica held.</summary>
     private const int MaximumStamps = 3;
 
+    /// <summary>Objects of writes that are over, kept for others: as many as callers that wait at once, and no more than this.</summary>
+    private const int MaximumUnused = 4_096;
+
+    private readonly ConcurrentQueue<RemoteWrite> _unused = new();
+    private readonly CopySender _copies = new(calls, debts, time, options);
+
     /// <summary>The copies that an acknowledgement stands for, while all members are reachable.</summary>
     public static int CopiesNeeded(WriteAck ack, int replicaCount) => ack switch
     {
@@ -38,21 +47,163 @@ internal sealed class WritePath(
         _ => ((replicaCount + 1) / 2) + 1,
     };
 
-    /// <summary>Writes for a caller on this node.</summary>
-    /// <exception cref="OperationCanceledException">The caller gave up; the write may go on.</exception>
-    public async ValueTask<WriteReply> WriteAsync(WriteRequest request, CancellationToken cancellationToken)
+    /// <summary>What an application gets of a write that was not acknowledged, with whether it is a removal and the length of its value: it throws.</summary>
+    public Action<WriteReply, bool, long> Unacknowledged { get; set; } =
+        static (reply, _, _) => throw new InvalidOperationException($"A write came to this: {reply}.");
+
+    /// <summary>Writes for a caller on this node, who may give up; then the write may go on.</summary>
+    public RemoteWrite Begin(ReadOnlySpan<byte> key, bool remove, RemainingTime remaining, in ReadOnlySequence<byte> value, CancellationToken cancellationToken)
     {
-        var slot = Slot.Of(request.Key.Span);
-        var started = time.GetTimestamp();
+        var startedAt = time.GetTimestamp();
+        var routing = ownership.Current;
+        var slot = Slot.Of(key);
+        var owners = routing.Table.Owners(slot);
+        var isDirect = value.Length <= LaneLimits.InlineBytes && IsWhole(routing, owners);
+        var rented = isDirect ? ArrayPool<byte>.Shared.Rent(key.Length + (int)value.Length) : [];
+        var version = new EntryVersion(clock.Next(), routing.Origin);
+        var flags = remove ? EntryFlags.Tombstone : EntryFlags.None;
+        var entry = isDirect
+            ? CopyOf(key, value, version, remaining, flags, rented)
+            : new EntryRecord(key.ToArray(), version, remaining, flags, value.IsSingleSegment ? value.First : value.ToArray());
+        var write = _unused.TryDequeue(out var unused) ? unused : new RemoteWrite(this);
+        write.Begin(entry, rented, owners.Length, Math.Min(CopiesNeeded(options.WriteAck, routing.Table.ReplicaCount), owners.Length), routing, startedAt);
+        if (isDirect && TryHoldHere(write, owners))
+        {
+            Send(write, owners, cancellationToken);
+        }
+        else
+        {
+            AskLeader(write, cancellationToken);
+        }
+
+        return write;
+    }
+
+    /// <summary>Draws the conclusions from an owner's answer; where tables differ the members are exchanged, and nobody waits for that here.</summary>
+    public void Conclude(Member owner, PeerReply reply, Routing routing, TimeSpan patience)
+    {
+        var concluded = calls.ConcludeAsync(owner, reply, routing, Lane.Data, patience, CancellationToken.None);
+        if (!concluded.IsCompletedSuccessfully)
+        {
+            _ = concluded.AsTask();
+        }
+
+        if (reply is ReplicateReply { Outcome: ReplicateOutcome.Older } older)
+        {
+            // The next stamp must be above that.
+            clock.TryMerge(older.Held.Clock);
+        }
+    }
+
+    /// <summary>This node still works by the table under which it found the owners.</summary>
+    public bool IsCurrent(Routing routing) => ReferenceEquals(ownership.Current.Table, routing.Table);
+
+    public void Recycle(RemoteWrite write)
+    {
+        if (_unused.Count < MaximumUnused)
+        {
+            _unused.Enqueue(write);
+        }
+    }
+
+    /// <summary>The direct way is closed, or did not lead to the end: the acting primary leads the write.</summary>
+    public void AskLeader(RemoteWrite write, CancellationToken cancellationToken)
+    {
+        _ = AskAsync();
+
+        async Task AskAsync()
+        {
+            try
+            {
+                write.End(await AskLeaderAsync(write, cancellationToken).ConfigureAwait(false));
+            }
+            catch (Exception exception)
+            {
+                write.End(exception);
+            }
+        }
+    }
+
+    /// <summary>Every owner is believed to answer, and members enough.</summary>
+    private bool IsWhole(Routing routing, ReadOnlySpan<ushort> owners)
+    {
+        foreach (var index in owners)
+        {
+            if (!IsReachable(routing[index], routing))
+            {
+                return false;
+            }
+        }
+
+        return options.MinimumMembers <= 1 || ReachableMembers(routing) >= options.MinimumMembers;
+    }
+
+    private static EntryRecord CopyOf(
+        ReadOnlySpan<byte> key, in ReadOnlySequence<byte> value, EntryVersion version, RemainingTime remaining, EntryFlags flags, byte[] rented)
+    {
+        key.CopyTo(rented);
+        value.CopyTo(rented.AsSpan(key.Length));
+        return new EntryRecord(rented.AsMemory(0, key.Length), version, remaining, flags, rented.AsMemory(key.Length, (int)value.Length));
+    }
+
+    /// <summary>Where this node is an owner, it is the first to have the entry.</summary>
+    private bool TryHoldHere(RemoteWrite write, ReadOnlySpan<ushort> owners)
+    {
+        var position = owners.IndexOf((ushort)write.Routing.SelfIndex);
+        if (position < 0 || write.Routing.SelfIndex < 0)
+        {
+            return true;
+        }
+
+        if (Apply(write.Request.Entry, out var held) != ApplyOutcome.Applied)
+        {
+            clock.TryMerge(held.Clock);
+            write.SpendStamp();
+            return false;
+        }
+
+        write.Hold(asPrimary: position == 0);
+
+        // As in the answer of another owner: this copy counts only under the table by which the owners were found.
+        return ownership.Current.Table.Hash == write.Request.TableHash;
+    }
+
+    /// <summary>To the primary first, so that no other owner has what it has not for longer than it must be.</summary>
+    private void Send(RemoteWrite write, ReadOnlySpan<ushort> owners, CancellationToken cancellationToken)
+    {
+        for (var position = 0; position < owners.Length; position++)
+        {
+            if (owners[position] != write.Routing.SelfIndex)
+            {
+                write.Send(write.Routing[owners[position]], position == 0, calls, position == 0 ? options.Timeout / 2 : options.Timeout / 4);
+            }
+        }
+
+        write.EndSending(cancellationToken);
+    }
+
+    /// <summary>Asks until the write is acknowledged or can no longer be.</summary>
+    /// <exception cref="OperationCanceledException">The caller gave up.</exception>
+    private async ValueTask<WriteReply> AskLeaderAsync(RemoteWrite write, CancellationToken cancellationToken)
+    {
+        var entry = write.Request.Entry;
+        var slot = Slot.Of(entry.Key.Span);
+        var request = new WriteRequest(
+            entry.Key, entry.Flags == EntryFlags.Tombstone, entry.Version, entry.Remaining, entry.Value, options.WriteAck, TableHash: 0, PassedOver: false);
         var passed = new HashSet<NodeIdentity>();
+        if (write.SilentPrimary is { } silent)
+        {
+            passed.Add(silent.Record.Identity);
+        }
+
         var retries = 0;
-        var stamps = 0;
+        var stamps = write.IsStampSpent ? 1 : 0;
         WriteReply? acknowledged = null;
-        for (var isNew = true; ;)
+        for (var isNew = write.IsStampSpent; ;)
         {
             cancellationToken.ThrowIfCancellationRequested();
             var routing = ownership.Current;
-            var left = options.Timeout - time.GetElapsedTime(started);
+            var left = options.Timeout - time.GetElapsedTime(write.StartedAt);
             if (left <= TimeSpan.Zero || !TryFindActingPrimary(routing, slot, passed, out var target))
             {
                 return acknowledged ?? new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, CopiesNeeded(request.Ack, routing.Table.ReplicaCount), 0);
@@ -60,17 +211,19 @@ internal sealed class WritePath(
 
             request = request with
             {
-                Version = isNew ? new EntryVersion(clock.Next(), routing.Origin) : request.Version,
+                // Nobody stamps a write again that was acknowledged or given up: later ones may have come since.
+                Version = isNew && write.IsAwaited ? new EntryVersion(clock.Next(), routing.Origin) : request.Version,
                 TableHash = routing.Table.Hash,
                 PassedOver = passed.Count > 0,
             };
             isNew = false;
+            var patience = passed.Count == 0 && left > options.Timeout / 2 ? options.Timeout / 2 : left;
             var reply = routing.IsSelf(target)
-                ? await LeadAsync(routing, slot, request).WaitAsync(cancellationToken).ConfigureAwait(false)
-                : await calls.SendAsync(target, request, routing, passed.Count == 0 ? options.Timeout / 2 : left, cancellationToken).ConfigureAwait(false);
+                ? await LeadAsync(routing, slot, request, write.StartedAt).WaitAsync(cancellationToken).ConfigureAwait(false)
+                : await calls.SendAsync(target, request, routing, patience, cancellationToken).ConfigureAwait(false);
             switch (reply)
             {
-                case WriteReply { Outcome: WriteOutcome.Older } when ++stamps < MaximumStamps:
+                case WriteReply { Outcome: WriteOutcome.Older } when write.IsAwaited && ++stamps < MaximumStamps:
                     // The reply brought the clock along that the next stamp must be above.
                     isNew = true;
                     break;
@@ -79,12 +232,12 @@ internal sealed class WritePath(
                     return superseded with { Outcome = WriteOutcome.Acknowledged };
                 case WriteReply { Outcome: WriteOutcome.NotMine } when ++retries <= MaximumRetries:
                     break;
-                case WriteReply { Outcome: WriteOutcome.Acknowledged } write when !ReferenceEquals(ownership.Current.Table, routing.Table) && ++retries <= MaximumRetries:
+                case WriteReply { Outcome: WriteOutcome.Acknowledged } written when !IsCurrent(routing) && ++retries <= MaximumRetries:
                     // By a table that is over: a node that joins knows some members before the others, and the primary may be among those.
-                    acknowledged = write;
+                    acknowledged = written;
                     break;
-                case WriteReply { Outcome: not WriteOutcome.NotMine } write:
-                    return acknowledged ?? write;
+                case WriteReply { Outcome: not WriteOutcome.NotMine } last:
+                    return acknowledged ?? last;
                 default:
                     passed.Add(target.Record.Identity);
                     break;
@@ -99,7 +252,7 @@ internal sealed class WritePath(
         var slot = Slot.Of(request.Key.Span);
         return routing.StandingOf(slot) == Standing.Holder
             ? new WriteReply(WriteOutcome.NotMine, routing.Table.Hash, 0, 0)
-            : await LeadAsync(routing, slot, request).ConfigureAwait(false);
+            : await LeadAsync(routing, slot, request, time.GetTimestamp()).ConfigureAwait(false);
     }
 
     /// <summary>Takes a copy from an acting primary.</summary>
@@ -125,7 +278,9 @@ internal sealed class WritePath(
             ApplyOutcome.Older => ReplicateOutcome.Older,
             _ => ReplicateOutcome.Refused,
         };
-        return new ReplicateReply(outcome, held, routing.Table.Hash);
+
+        // The table as it is now: who fetches the slot under a later one did so after this copy was here, or the writer hears of that table.
+        return new ReplicateReply(outcome, held, ownership.Current.Table.Hash);
     }
 
     /// <summary>Takes a copy that others hold. One that is too large here is as good as evicted: what it superseded goes.</summary>
@@ -175,7 +330,7 @@ internal sealed class WritePath(
     }
 
     /// <summary>The (acting) primary's work.</summary>
-    private async Task<PeerReply> LeadAsync(Routing routing, Slot slot, WriteRequest request)
+    private async Task<PeerReply> LeadAsync(Routing routing, Slot slot, WriteRequest request, long startedAt)
     {
         if (options.MinimumMembers > 1 && ReachableMembers(routing) is var reachable && reachable < options.MinimumMembers)
         {
@@ -188,7 +343,7 @@ internal sealed class WritePath(
             return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, 1, 0);
         }
 
-        var tally = new CopyTally(request, Needed(routing, request.Ack), StandIns(routing, slot), time.GetTimestamp());
+        var tally = new CopyTally(request, Needed(routing, request.Ack), _copies.StandIns(routing, slot), startedAt);
         try
         {
             var applied = Apply(tally.Entry, out var held);
@@ -199,7 +354,7 @@ internal sealed class WritePath(
                 return new WriteReply(applied == ApplyOutcome.Older ? WriteOutcome.Older : WriteOutcome.TooLarge, routing.Table.Hash, 0, 0);
             }
 
-            SendToOwners(routing, slot, request.PassedOver, tally);
+            _copies.Send(routing, slot, request.PassedOver, tally);
             await tally.Enough.ConfigureAwait(false);
             clock.TryMerge(tally.Newer.Clock);
             if (ownership.Current.Table is var table && !ReferenceEquals(table, routing.Table))
@@ -236,109 +391,4 @@ internal sealed class WritePath(
     private int ReachableMembers(Routing routing) => routing.LiveMembers.Count(member => IsReachable(member, routing));
 
     private bool IsReachable(Member member, Routing routing) => routing.IsSelf(member) || calls.IsUsable(member);
-
-    private IEnumerable<Member> StandIns(Routing routing, Slot slot)
-    {
-        foreach (var index in routing.Table.Successors(slot))
-        {
-            var member = routing[index];
-            if (!routing.IsSelf(member) && calls.IsUsable(member) && !routing.Table.Owners(slot).Contains(index))
-            {
-                yield return member;
-            }
-        }
-    }
-
-    private void SendToOwners(Routing routing, Slot slot, bool passedOver, CopyTally tally)
-    {
-        var isBeforeSelf = true;
-        foreach (var index in routing.Table.Owners(slot))
-        {
-            if (index == routing.SelfIndex)
-            {
-                isBeforeSelf = false;
-                continue;
-            }
-
-            var owner = routing[index];
-            var isWorthWaiting = calls.IsUsable(owner) && !(passedOver && isBeforeSelf);
-            if (isWorthWaiting)
-            {
-                _ = CopyToAsync(owner, routing, tally, standInAfter: true);
-                continue;
-            }
-
-            _ = StandInAsync(routing, tally);
-            if (Ownership.MayHold(owner))
-            {
-                _ = CopyToAsync(owner, routing, tally, standInAfter: false);
-            }
-        }
-
-        tally.Close();
-    }
-
-    private async Task StandInAsync(Routing routing, CopyTally tally)
-    {
-        tally.Open();
-        try
-        {
-            while (TimeLeft(tally) > TimeSpan.Zero && tally.TryTakeStandIn(out var standIn) && !await TryCopyAsync(standIn, isStandIn: true, routing, tally).ConfigureAwait(false))
-            {
-            }
-        }
-        finally
-        {
-            tally.Close();
-        }
-    }
-
-    private async Task CopyToAsync(Member owner, Routing routing, CopyTally tally, bool standInAfter)
-    {
-        tally.Open();
-        try
-        {
-            if (!await TryCopyAsync(owner, isStandIn: false, routing, tally).ConfigureAwait(false) && standInAfter)
-            {
-                await StandInAsync(routing, tally).ConfigureAwait(false);
-            }
-        }
-        finally
-        {
-            tally.Close();
-        }
-    }
-
-    /// <summary>True if the member holds this version or a later one now.</summary>
-    private async ValueTask<bool> TryCopyAsync(Member to, bool isStandIn, Routing routing, CopyTally tally)
-    {
-        var request = new ReplicateRequest(tally.Entry, routing.Table.Hash, isStandIn);
-        var left = TimeLeft(tally);
-
-        // Whoever asked this node to lead waits for half of the timeout: by then a stand-in must have answered too.
-        var patience = left < options.Timeout / 4 ? left : options.Timeout / 4;
-        var reply = await calls.SendAsync(to, request, routing, patience, CancellationToken.None).ConfigureAwait(false);
-        switch (reply)
-        {
-            case ReplicateReply { Outcome: ReplicateOutcome.Applied }:
-                tally.Copied();
-                return true;
-            case ReplicateReply { Outcome: ReplicateOutcome.Older } older:
-                tally.Superseded(older.Held);
-                return true;
-            case ReplicateReply { Outcome: ReplicateOutcome.NotMine } when !isStandIn:
-                // It does not own the slot by its own table: it can still hold the copy, and takeover finds it there.
-                return await TryCopyAsync(to, isStandIn: true, routing, tally).ConfigureAwait(false);
-            default:
-                if (!isStandIn)
-                {
-                    debts.Owe(to, new HeldVersion(tally.Entry.Key.ToArray(), tally.Entry.Version));
-                }
-
-                return false;
-        }
-    }
-
-    /// <summary>Of the timeout of the write.</summary>
-    private TimeSpan TimeLeft(CopyTally tally) => options.Timeout - time.GetElapsedTime(tally.StartedAt);
 }

@@ -17,5 +17,7 @@ internal readonly record struct Cost(long Bytes, double Processor)
 
     public static Cost operator -(Cost later, Cost earlier) => new(later.Bytes - earlier.Bytes, later.Processor - earlier.Processor);
 
+    public static Cost operator +(Cost one, Cost other) => new(one.Bytes + other.Bytes, one.Processor + other.Processor);
+
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Bytes} {Processor}");
 }

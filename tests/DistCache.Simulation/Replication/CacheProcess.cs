@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 using DistCache.Entries;
 using DistCache.Memory;
@@ -109,8 +110,8 @@ internal sealed class CacheProcess : IProcess
         var remaining = value is null ? new RemainingTime((long)_options.TombstoneLifetime.TotalMilliseconds, 0, 0) : life ?? RemainingTime.Unlimited;
         var bytes = new byte[value is null ? 0 : valueBytes];
         BitConverter.TryWriteBytes(bytes, value ?? 0);
-        var request = new WriteRequest(Encoding.UTF8.GetBytes(key), value is null, default, remaining, bytes, _options.WriteAck, 0, PassedOver: false);
-        return (await Replicator.Writes.WriteAsync(request, CancellationToken.None)).Outcome == WriteOutcome.Acknowledged;
+        var write = Replicator.Writes.Begin(Encoding.UTF8.GetBytes(key), value is null, remaining, new ReadOnlySequence<byte>(bytes), CancellationToken.None);
+        return (await write.Reply).Outcome == WriteOutcome.Acknowledged;
     }
 
     /// <summary>Whether anybody answered, and the value.</summary>

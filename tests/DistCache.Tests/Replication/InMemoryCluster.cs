@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 using DistCache.Entries;
 using DistCache.Membership;
@@ -47,8 +48,14 @@ internal sealed class InMemoryCluster : IDisposable
     /// <summary>Every reply is announced as one that follows on the bulk lane.</summary>
     public bool RepliesFollow { get; set; }
 
+    /// <summary>What the asker gets of a reply.</summary>
+    public Func<PeerReply, PeerReply> Replied { get; set; } = static reply => reply;
+
     /// <summary>Every request that got through, in order.</summary>
     public List<(NodeName From, NodeName To, PeerRequest Request)> Delivered { get; } = [];
+
+    /// <summary>False where many threads send.</summary>
+    public bool KeepsDelivered { get; init; } = true;
 
     public InMemoryNode this[NodeName name] => Nodes.First(node => node.Identity.Name == name);
 
@@ -107,12 +114,16 @@ internal sealed class InMemoryCluster : IDisposable
             await Task.Delay(Timeout.Infinite, CancellationToken.None);
         }
 
-        // A copy: whoever asks uses the object again.
-        Delivered.Add((from.Identity.Name, target.Identity.Name, request with { }));
+        if (KeepsDelivered)
+        {
+            // A copy: whoever asks uses the object, or the bytes that it refers to, again.
+            Delivered.Add((from.Identity.Name, target.Identity.Name, request is ReplicateRequest copy ? copy with { Entry = CopyOf(copy.Entry) } : request with { }));
+        }
+
         target.Clock.TryMerge(from.Clock.Current);
         var reply = await target.Replicator.Handle(from.Identity, request)!.Value;
         from.Clock.TryMerge(target.Clock.Current);
-        return reply;
+        return Replied(reply);
     }
 
     public void Dispose()
@@ -122,6 +133,8 @@ internal sealed class InMemoryCluster : IDisposable
             node.Dispose();
         }
     }
+
+    private static EntryRecord CopyOf(EntryRecord entry) => entry with { Key = entry.Key.ToArray(), Value = entry.Value.ToArray() };
 }
 
 internal sealed class InMemoryNode : IPeerTransport, IDisposable
@@ -189,11 +202,11 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
         Replicator.Ownership.Update(new MembershipView(members.First(member => member.Name == Identity.Name), [.. members]));
     }
 
-    public async Task<WriteReply> SetAsync(byte[] key, byte[] value) => await Replicator.Writes.WriteAsync(
-        new WriteRequest(key, Remove: false, Version: default, RemainingTime.Unlimited, value, _cluster.Options.WriteAck, 0, PassedOver: false), default);
+    public async Task<WriteReply> SetAsync(byte[] key, byte[] value, RemainingTime? remaining = null, CancellationToken token = default) =>
+        await Replicator.Writes.Begin(key, remove: false, remaining ?? RemainingTime.Unlimited, new ReadOnlySequence<byte>(value), token).Reply;
 
-    public async Task<WriteReply> RemoveAsync(byte[] key) => await Replicator.Writes.WriteAsync(
-        new WriteRequest(key, Remove: true, Version: default, new RemainingTime(3_600_000, 0, 0), default, _cluster.Options.WriteAck, 0, PassedOver: false), default);
+    public async Task<WriteReply> RemoveAsync(byte[] key) =>
+        await Replicator.Writes.Begin(key, remove: true, new RemainingTime(3_600_000, 0, 0), ReadOnlySequence<byte>.Empty, default).Reply;
 
     public async Task<byte[]?> GetAsync(byte[] key)
     {

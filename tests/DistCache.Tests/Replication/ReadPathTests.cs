@@ -112,8 +112,7 @@ public sealed class ReadPathTests
     {
         using var cluster = new InMemoryCluster("a", "b");
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
-        await cluster.Nodes[0].Replicator.Writes.WriteAsync(
-            new WriteRequest(key, Remove: false, Version: default, new RemainingTime(Expiration.Never, 60_000, 0), new byte[] { 1 }, WriteAck.All, 0, PassedOver: false), default);
+        await cluster.Nodes[0].SetAsync(key, [1], new RemainingTime(Expiration.Never, 60_000, 0));
         for (var i = 0; i < 5; i++)
         {
             cluster.Time.Advance(TimeSpan.FromSeconds(40));

@@ -60,8 +60,8 @@ public sealed class WritePathTests
 
         var write = writer.SetAsync(key, [1]);
 
-        // A writer waits for half of the timeout before it takes the primary for the silent one.
-        cluster.Time.Advance((cluster.Options.Timeout / 2) - TimeSpan.FromMilliseconds(1));
+        // A writer waits for the owners a quarter of the timeout, and for the primary, whom it asks to lead then, half of it.
+        cluster.Time.Advance((cluster.Options.Timeout * 3 / 4) - TimeSpan.FromMilliseconds(1));
 
         Assert.That(write.IsCompleted);
         var reply = await write;
