@@ -52,6 +52,44 @@ internal sealed class Inquiry(
             atOnce += firstReply.IsCompleted ? 0 : 1;
         }
 
+        try
+        {
+            if (!await AskOwnersAsync(owners, atOnce, cancellationToken).ConfigureAwait(false))
+            {
+                await AskHoldersAsync(cancellationToken).ConfigureAwait(false);
+            }
+
+            return Repaired();
+        }
+        finally
+        {
+            _asked.ForEach(static asked => _ = ReleaseAsync(asked.Reply));
+        }
+    }
+
+    /// <summary>Whether this reply, as the first, settles the matter; it is not to be released then.</summary>
+    public static bool IsSettledBy(PeerReply reply, ulong tableHash, ReplicationOptions options) =>
+        options.ReadFrom != ReadFrom.Majority && reply is ReadReply { Standing: Standing.Primary } read && Counts(read, tableHash);
+
+    /// <summary>A hit counts whatever table its sender works by; "nothing there" only under the asker's own.</summary>
+    private static bool Counts(ReadReply reply, ulong tableHash) =>
+        reply.Outcome is ReadOutcome.Hit or ReadOutcome.Tombstone || (reply.Outcome == ReadOutcome.Miss && reply.TableHash == tableHash);
+
+    private int AnswersWanted => options.ReadFrom == ReadFrom.Majority ? (routing.Table.Owners(slot).Length / 2) + 1 : 1;
+
+    /// <summary>An owner that is silent for so long gets no more of the time that is left for the others.</summary>
+    private TimeSpan Patience
+    {
+        get
+        {
+            var left = timeout - time.GetElapsedTime(_startedAt);
+            return left < options.Timeout / 2 ? left : options.Timeout / 2;
+        }
+    }
+
+    /// <summary>Until the matter is settled; false if they had no more to say than they said.</summary>
+    private async ValueTask<bool> AskOwnersAsync(List<Member> owners, int atOnce, CancellationToken cancellationToken)
+    {
         var next = 0;
         while (next < owners.Count || _asked.Count > 0)
         {
@@ -75,31 +113,20 @@ internal sealed class Inquiry(
 
             if (Weigh(reply) && IsSettled())
             {
-                return Repaired();
+                return true;
             }
         }
 
-        await AskHoldersAsync(cancellationToken).ConfigureAwait(false);
-        return Repaired();
+        return false;
     }
 
-    /// <summary>Whether this reply, as the first, settles the matter; it is not to be released then.</summary>
-    public static bool IsSettledBy(PeerReply reply, ulong tableHash, ReplicationOptions options) =>
-        options.ReadFrom != ReadFrom.Majority && reply is ReadReply { Standing: Standing.Primary } read && Counts(read, tableHash);
-
-    /// <summary>A hit counts whatever table its sender works by; "nothing there" only under the asker's own.</summary>
-    private static bool Counts(ReadReply reply, ulong tableHash) =>
-        reply.Outcome is ReadOutcome.Hit or ReadOutcome.Tombstone || (reply.Outcome == ReadOutcome.Miss && reply.TableHash == tableHash);
-
-    private int AnswersWanted => options.ReadFrom == ReadFrom.Majority ? (routing.Table.Owners(slot).Length / 2) + 1 : 1;
-
-    /// <summary>An owner that is silent for so long gets no more of the time that is left for the others.</summary>
-    private TimeSpan Patience
+    /// <summary>Of one who was asked and whom nobody waits for any more: what he lent goes back.</summary>
+    private static async Task ReleaseAsync(Task<PeerReply> late)
     {
-        get
+        await ((Task)late).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (late.IsCompletedSuccessfully)
         {
-            var left = timeout - time.GetElapsedTime(_startedAt);
-            return left < options.Timeout / 2 ? left : options.Timeout / 2;
+            (await late.ConfigureAwait(false)).Release();
         }
     }
 

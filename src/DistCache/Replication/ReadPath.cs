@@ -164,7 +164,6 @@ internal sealed class ReadPath(
         var (routing, first) = (read.Routing, read.First);
         for (var retry = 0; ; retry++)
         {
-            read.Token.ThrowIfCancellationRequested();
             var left = options.Timeout + (read.IsFollowing ? LaneLimits.TimeForLargeReply : TimeSpan.Zero) - time.GetElapsedTime(read.StartedAt);
             if (left <= TimeSpan.Zero)
             {

@@ -177,8 +177,10 @@ internal sealed class RemoteWrite(WritePath path) : IValueTaskSource<WriteReply>
             }
 
             isLast = --_open == 0;
-            isAcknowledged = !_isSettled && _isAtPrimary && _copies >= _needed && !IsStampSpent;
-            isLacking = isLast && _copies < _owners;
+
+            // By a table that is over the new owners must get it too, before the caller hears of it.
+            isAcknowledged = !_isSettled && _isAtPrimary && _copies >= _needed && !IsStampSpent && path.IsCurrent(Routing);
+            isLacking = isLast && (_copies < _owners || !(_isSettled || isAcknowledged));
             _isSettled |= isAcknowledged;
         }
 

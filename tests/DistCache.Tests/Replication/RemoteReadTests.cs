@@ -131,6 +131,24 @@ public sealed class RemoteReadTests
         await Task.WhenAll(callers);
     }
 
+    /// <summary>What the wire lent for a value goes back, whoever wins.</summary>
+    [Test]
+    public async Task Reply_ThatComesAfterTheReplicas_IsReleased(CancellationToken token)
+    {
+        var key = await SetAsync(0);
+        using var loan = new Loan();
+        _cluster.Replied = reply => reply is ReadReply read ? read with { Rented = null, Loan = loan } : reply;
+        HoldReads();
+        var read = Asker.GetAsync(key);
+        _cluster.Time.Advance(HedgeDelay);
+        Assert.That(await read.WaitAsync(token), Is.EqualTo(new byte[] { 0 }));
+        Assert.That(loan.IsBack, Is.False);
+
+        _held[0].SetResult();
+
+        Assert.That(loan.IsBack);
+    }
+
     [TestCase(false)]
     [TestCase(true)]
     public async Task Caller_ThatGivesUp_BeforeOrAfterTheHedge_HearsOfItAsCancellation(bool isHedged, CancellationToken token)
@@ -197,5 +215,11 @@ public sealed class RemoteReadTests
         Assert.That(read.IsCompleted, Is.False);
         _held[0].SetResult();
         Assert.That(await read.WaitAsync(token), Is.EqualTo(new byte[] { 0 }));
+
+    private sealed class Loan : IDisposable
+    {
+        public bool IsBack { get; private set; }
+
+        public void Dispose() => IsBack = true;
     }
 }
