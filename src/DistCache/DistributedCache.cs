@@ -8,6 +8,7 @@ using DistCache.Memory;
 using DistCache.Peers;
 using DistCache.Replication;
 using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Logging;
 
 namespace DistCache;
 
@@ -17,7 +18,7 @@ namespace DistCache;
 /// </summary>
 [SkipLocalsInit] // Keys are encoded on the stack, in room for the longest.
 internal sealed class DistributedCache(
-    Ownership ownership, MemoryTier memory, ReadPath reads, WritePath writes, HybridClock clock, TimeProvider time, DistCacheOptions options)
+    Ownership ownership, MemoryTier memory, ReadPath reads, WritePath writes, HybridClock clock, TimeProvider time, DistCacheOptions options, ILogger logger)
     : IBufferDistributedCache, IDisposable
 {
     /// <summary>Values up to this length are found with one look-up, by way of a buffer that the thread keeps.</summary>
@@ -26,8 +27,13 @@ internal sealed class DistributedCache(
     /// <summary>What a blocked caller waits beyond <see cref="ReplicationOptions.Timeout"/>, which ends the operation itself.</summary>
     private static readonly TimeSpan BlockingGrace = TimeSpan.FromMilliseconds(250);
 
+    /// <summary>A burst of callers is one matter.</summary>
+    private static readonly TimeSpan StarvedLogInterval = TimeSpan.FromMinutes(1);
+
     [ThreadStatic]
     private static byte[]? _scratch;
+
+    private long _starvedAt;
 
     private volatile bool _disposed;
 
@@ -373,12 +379,28 @@ internal sealed class DistributedCache(
     {
         try
         {
-            return operation.Wait(options.Replication.Timeout + BlockingGrace);
+            if (operation.Wait(options.Replication.Timeout + BlockingGrace))
+            {
+                return true;
+            }
         }
         catch (AggregateException)
         {
             // It has failed; the caller gets its own exception from the task.
             return true;
+        }
+
+        LogStarved();
+        return false;
+    }
+
+    private void LogStarved()
+    {
+        var now = time.GetTimestamp();
+        var last = Interlocked.Read(ref _starvedAt);
+        if ((last == 0 || time.GetElapsedTime(last, now) >= StarvedLogInterval) && Interlocked.CompareExchange(ref _starvedAt, now, last) == last)
+        {
+            Log.ThreadsStarved(logger, (options.Replication.Timeout + BlockingGrace).TotalMilliseconds, ThreadPool.ThreadCount, ThreadPool.PendingWorkItemCount);
         }
     }
 }

@@ -4,7 +4,8 @@ using Microsoft.Extensions.Logging;
 namespace DistCache.Diagnostics;
 
 /// <summary>
-/// Every line that the library logs. Ids by folder: 100 Hosting, 200 Membership, 300 Replication, 400 Memory, 500 Wire. Keys and values
+/// Every line that the library logs. Ids by folder: 100 Hosting, 200 Membership, 300 Replication, 400 Memory, 500 Wire,
+/// 600 the cache itself. Keys and values
 /// are never logged. A state change is logged once, by its owner.
 /// </summary>
 internal static partial class Log
@@ -122,4 +123,9 @@ internal static partial class Log
 
     [LoggerMessage(521, LogLevel.Warning, "The certificate for peers cannot be renewed, the former one is used on. {Problem}")]
     public static partial void CertificateNotRenewed(ILogger logger, string problem);
+
+    // The cache itself
+
+    [LoggerMessage(600, LogLevel.Warning, "A blocking call of the cache was given up after {Milliseconds:F0} ms, because no thread of the pool was free to complete it: the pool has {Threads} threads, and {WorkItems} work items wait for one. Set ThreadPool.SetMinThreads above the number of callers that block at once, or call the asynchronous methods. Said once a minute at the most.")]
+    public static partial void ThreadsStarved(ILogger logger, double milliseconds, int threads, long workItems);
 }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 
 namespace DistCache.Benchmarks.Peers;
 
@@ -19,6 +20,12 @@ internal static class BlockingNumbers
         await node.WaitForOwnersAsync(2);
         var keys = await GetNumbers.FillAsync(node);
         var buffers = Enumerable.Range(0, callers).Select(_ => new ArrayBufferWriter<byte>(ValueBytes)).ToArray();
+        foreach (var pairs in new[] { 1, callers / 2 })
+        {
+            var wakes = await Task.WhenAll(Enumerable.Range(0, pairs).Select(_ => Task.Run(() => WakesPerSecond(time))));
+            Console.WriteLine($"bare: {2 * pairs} threads that wake each other in pairs, by a monitor, {wakes.Sum():N0} wakes/s");
+        }
+
         for (var round = 1; round <= rounds; round++)
         {
             var awaiting = await Callers.RunAsync(callers, time, (caller, i) => node.Cache.TryGetAsync(Next(caller, i), buffers[caller]));
@@ -32,5 +39,36 @@ internal static class BlockingNumbers
             buffers[caller].ResetWrittenCount();
             return keys[((caller * 7_919) + i) % keys.Length];
         }
+    }
+
+    /// <summary>What waking a sleeping thread takes at the least: two of them in turns.</summary>
+    private static double WakesPerSecond(TimeSpan time)
+    {
+        var gate = new object();
+        var turn = 0;
+        var wakes = 0L;
+        var clock = Stopwatch.StartNew();
+        var threads = Enumerable.Range(0, 2).Select(own => new Thread(() =>
+        {
+            lock (gate)
+            {
+                while (clock.Elapsed < time)
+                {
+                    if (turn == own)
+                    {
+                        turn = 1 - own;
+                        wakes++;
+                        Monitor.Pulse(gate);
+                    }
+
+                    Monitor.Wait(gate, time);
+                }
+
+                Monitor.PulseAll(gate);
+            }
+        })).ToList();
+        threads.ForEach(thread => thread.Start());
+        threads.ForEach(thread => thread.Join());
+        return wakes / clock.Elapsed.TotalSeconds;
     }
 }

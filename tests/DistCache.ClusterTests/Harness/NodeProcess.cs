@@ -95,6 +95,18 @@ internal sealed partial class NodeProcess : IAsyncDisposable
         return (reply.Values![0], reply.Milliseconds);
     }
 
+    /// <summary>With how long all of it took the cache.</summary>
+    public async Task<double> TimeGetsAsync(string[] keys) => (await AskAsync(Command.Get, keys)).Milliseconds;
+
+    /// <summary>By a thread that blocks for each; with how long the longest call took.</summary>
+    public async Task<(string?[] Values, double Milliseconds)> GetBlockingAsync(string[] keys)
+    {
+        var reply = await AskAsync(Command.Block, keys);
+        return (reply.Values!, reply.LongestMilliseconds!.Value);
+    }
+
+    public Task FixPoolAsync() => AskAsync(Command.FixPool, []);
+
     public Task SetAsync(string key, string value) => AskAsync(Command.Set, [key], value);
 
     public Task RemoveAsync(string key) => AskAsync(Command.Remove, [key]);

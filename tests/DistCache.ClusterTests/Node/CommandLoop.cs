@@ -7,6 +7,8 @@ namespace DistCache.ClusterTests;
 /// <summary>Does what it is told, each command on its own so that many are under way at once, and replies when it is done.</summary>
 internal sealed class CommandLoop(IDistributedCache cache, DistCacheCluster cluster, TakeoverWatch takeover)
 {
+    private const int FewThreads = 8;
+
     private readonly Lock _output = new();
 
     public async Task RunAsync(string? url)
@@ -51,9 +53,24 @@ internal sealed class CommandLoop(IDistributedCache cache, DistCacheCluster clus
                 return reply with { View = View() };
             case Command.Collect:
                 return reply with { HeapBytes = GC.GetTotalMemory(forceFullCollection: true) };
+            case Command.Block:
+                var calls = await Task.WhenAll(command.Keys.Select(key => Task.Run(() => GetAndWait(key))));
+                return reply with { Values = [.. calls.Select(call => call.Value)], LongestMilliseconds = calls.Max(call => call.Milliseconds) };
+            case Command.FixPool:
+                var threads = Math.Max(FewThreads, Environment.ProcessorCount);
+                ThreadPool.SetMinThreads(threads, threads);
+                ThreadPool.SetMaxThreads(threads, threads);
+                return reply;
             default:
                 throw new ArgumentException($"\"{command.Verb}\" is not a verb.");
         }
+    }
+
+    private (string? Value, double Milliseconds) GetAndWait(string key)
+    {
+        var started = Stopwatch.GetTimestamp();
+        var value = cache.Get(key);
+        return (value is null ? null : Encoding.UTF8.GetString(value), Stopwatch.GetElapsedTime(started).TotalMilliseconds);
     }
 
     private NodeView View()

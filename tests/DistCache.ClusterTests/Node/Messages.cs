@@ -10,6 +10,12 @@ internal sealed record Command(long Id, string Verb, string[] Keys, string? Valu
     public const string Remove = "remove";
     public const string Members = "members";
     public const string Collect = "collect";
+
+    /// <summary>Gets each key by a call that blocks a thread of the pool, all at once.</summary>
+    public const string Block = "block";
+
+    /// <summary>The pool gets as few threads as there can be, but all of them at once, and no more ever after.</summary>
+    public const string FixPool = "fix pool";
 }
 
 /// <summary>A line of JSON on a node's standard output: a reply, or, with id 0, that it is ready.</summary>
@@ -20,6 +26,9 @@ internal sealed record Reply(long Id)
 
     /// <summary>How long the cache took for what was asked, without the way of question and reply.</summary>
     public double Milliseconds { get; init; }
+
+    /// <summary>Of several calls of the cache, the one that took longest.</summary>
+    public double? LongestMilliseconds { get; init; }
 
     public NodeView? View { get; init; }
 
