@@ -215,6 +215,7 @@ public sealed class RemoteReadTests
         Assert.That(read.IsCompleted, Is.False);
         _held[0].SetResult();
         Assert.That(await read.WaitAsync(token), Is.EqualTo(new byte[] { 0 }));
+    }
 
     private sealed class Loan : IDisposable
     {
