@@ -89,9 +89,9 @@ internal sealed class DistributedCache(
         var expiration = ExpirationOf(options, value.Length);
         if (!TrySetAlone(bytes, value, expiration))
         {
-            BlockWrite(value.Length > LaneLimits.InlineBytes
-                ? SetCopiedAsync(bytes.ToArray(), value, expiration)
-                : SetRemoteAsync(bytes, value, expiration, default));
+            BlockWrite(
+                value.Length > LaneLimits.InlineBytes ? SetCopiedAsync(bytes.ToArray(), value, expiration) : SetRemoteAsync(bytes, value, expiration, default),
+                (int)value.Length);
         }
     }
 
@@ -138,7 +138,7 @@ internal sealed class DistributedCache(
         var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
         if (!TryRemoveAlone(bytes))
         {
-            BlockWrite(RemoveRemoteAsync(bytes, default));
+            BlockWrite(RemoveRemoteAsync(bytes, default), valueLength: 0);
         }
     }
 
@@ -357,13 +357,15 @@ internal sealed class DistributedCache(
         }
 
         var task = read.AsTask();
-        return EndsInTime(task) ? task.GetAwaiter().GetResult() : Unanswered("no thread was free to complete it in time");
+        return EndsInTime(task, more: default) ? task.GetAwaiter().GetResult() : Unanswered("no thread was free to complete it in time");
     }
 
-    private void BlockWrite(ValueTask write)
+    private void BlockWrite(ValueTask write, int valueLength)
     {
         var task = write.AsTask();
-        if (!EndsInTime(task))
+
+        // A large value goes to the primary, and on from there.
+        if (!EndsInTime(task, 2 * LaneLimits.TimeFor(valueLength)))
         {
             throw new DistCacheUnavailableException("The write was not acknowledged: no thread was free to complete it in time.");
         }
@@ -375,11 +377,11 @@ internal sealed class DistributedCache(
     /// An operation ends by itself within the timeout; the wait is bounded even if no thread is left to end it. Waiting on the task
     /// tells the thread pool that a thread is blocked, waiting on a handle would not.
     /// </summary>
-    private bool EndsInTime(Task operation)
+    private bool EndsInTime(Task operation, TimeSpan more)
     {
         try
         {
-            if (operation.Wait(options.Replication.Timeout + BlockingGrace))
+            if (operation.Wait(options.Replication.Timeout + BlockingGrace + more))
             {
                 return true;
             }

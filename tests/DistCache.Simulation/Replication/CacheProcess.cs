@@ -122,7 +122,7 @@ internal sealed class CacheProcess : IProcess
         if (Replicator.Reads.AnswersAlone(slot))
         {
             var value = new byte[MaximumValueBytes];
-            var outcome = Replicator.Reads.Look(bytes, slot, value, renew: true, out _, out _);
+            var outcome = Replicator.Reads.Look(bytes, value, renew: true, out _, out _);
             return (true, outcome == LookupOutcome.Hit ? BitConverter.ToInt32(value) : null);
         }
 
@@ -139,7 +139,7 @@ internal sealed class CacheProcess : IProcess
         var slot = Slot.Of(bytes);
         if (Replicator.Reads.AnswersAlone(slot))
         {
-            Replicator.Reads.Look(bytes, slot, new byte[MaximumValueBytes], renew: true, out _, out _);
+            Replicator.Reads.Look(bytes, new byte[MaximumValueBytes], renew: true, out _, out _);
             return;
         }
 

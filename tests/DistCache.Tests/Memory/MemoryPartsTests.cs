@@ -139,7 +139,7 @@ internal sealed class MemoryPartsTests
         // As by a reader who looked when all this was other, or stood in other chunks of the page.
         foreach (var handle in new[] { gone, foreign, removed, gone + 100, kept })
         {
-            notes.NoteHit(handle);
+            notes.NoteHit(handle, out _);
         }
 
         own.SettleUses();
