@@ -40,7 +40,7 @@ internal sealed class DistributedCache(
     public byte[]? Get(string key)
     {
         var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
-        return reads.AnswersAlone(bytes, out var slot) ? GetAlone(bytes) : ReadPath.ToArray(BlockRead(reads.Begin(bytes, slot, renew: true, withValue: true, default).Answer));
+        return reads.AnswersAlone(bytes, out var slot) ? GetAlone(bytes) : ReadPath.ToArray(BlockRead(reads.Begin(bytes, slot, renew: true, withValue: true, default)));
     }
 
     public Task<byte[]?> GetAsync(string key, CancellationToken token = default)
@@ -60,7 +60,7 @@ internal sealed class DistributedCache(
         var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
         return reads.AnswersAlone(bytes, out var slot)
             ? TryGetAlone(bytes, destination)
-            : TryWrite(BlockRead(reads.Begin(bytes, slot, renew: true, withValue: true, default).Answer), destination);
+            : TryWrite(BlockRead(reads.Begin(bytes, slot, renew: true, withValue: true, default)), destination);
     }
 
     public ValueTask<bool> TryGetAsync(string key, IBufferWriter<byte> destination, CancellationToken token = default)
@@ -118,7 +118,7 @@ internal sealed class DistributedCache(
         var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
         if (!TryRefreshAlone(bytes))
         {
-            BlockRead(reads.ReadAsync(bytes, renew: true, withValue: false, default))?.Release();
+            BlockRead(reads.Begin(bytes, Slot.Of(bytes), renew: true, withValue: false, default))?.Release();
         }
     }
 
@@ -349,15 +349,16 @@ internal sealed class DistributedCache(
         return isHit;
     }
 
-    private ReadReply? BlockRead(ValueTask<ReadReply?> read)
+    private ReadReply? BlockRead(RemoteRead read)
     {
-        if (read.IsCompleted)
+        var answer = read.Answer;
+        if (answer.IsCompleted)
         {
-            return read.GetAwaiter().GetResult();
+            return answer.GetAwaiter().GetResult();
         }
 
-        var task = read.AsTask();
-        return EndsInTime(task, more: default) ? task.GetAwaiter().GetResult() : Unanswered("no thread was free to complete it in time");
+        var task = answer.AsTask();
+        return EndsInTime(task, () => read.IsFollowing ? LaneLimits.TimeForLargeReply : TimeSpan.Zero) ? task.GetAwaiter().GetResult() : Unanswered("no thread was free to complete it in time");
     }
 
     private void BlockWrite(ValueTask write, int valueLength)
@@ -365,7 +366,7 @@ internal sealed class DistributedCache(
         var task = write.AsTask();
 
         // A large value goes to the primary, and on from there.
-        if (!EndsInTime(task, 2 * LaneLimits.TimeFor(valueLength)))
+        if (!EndsInTime(task, () => 2 * LaneLimits.TimeFor(valueLength)))
         {
             throw new DistCacheUnavailableException("The write was not acknowledged: no thread was free to complete it in time.");
         }
@@ -377,11 +378,13 @@ internal sealed class DistributedCache(
     /// An operation ends by itself within the timeout; the wait is bounded even if no thread is left to end it. Waiting on the task
     /// tells the thread pool that a thread is blocked, waiting on a handle would not.
     /// </summary>
-    private bool EndsInTime(Task operation, TimeSpan more)
+    /// <param name="operation">What is waited for.</param>
+    /// <param name="more">How much longer it may take, for the sake of a large value; asked when the time is over.</param>
+    private bool EndsInTime(Task operation, Func<TimeSpan> more)
     {
         try
         {
-            if (operation.Wait(options.Replication.Timeout + BlockingGrace + more))
+            if (operation.Wait(options.Replication.Timeout + BlockingGrace) || operation.Wait(more()))
             {
                 return true;
             }

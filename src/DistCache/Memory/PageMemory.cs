@@ -136,7 +136,7 @@ internal sealed unsafe class PageMemory
         var start = _regions[region];
         var bytes = *((ushort*)start + (page & _regionMask)) << 3;
         var offset = IndexOf(handle) * bytes;
-        if (bytes < sizeof(EntryHeader) || offset + bytes > 1 << _pageShift)
+        if (bytes < sizeof(EntryHeader) || bytes > 1 << (_pageShift - 1) || offset + bytes > 1 << _pageShift)
         {
             return false;
         }

@@ -108,7 +108,8 @@ internal sealed record WriteRequest(
 {
     public override Lane Lane => Value.Length > LaneLimits.InlineBytes ? Lane.Bulk : Lane.Data;
 
-    public override int ValueLength => Value.Length;
+    /// <summary>On its way to the primary, and on from there.</summary>
+    public override TimeSpan ExtraTime => 2 * LaneLimits.TimeFor(Value.Length);
 }
 
 internal enum WriteOutcome : byte
@@ -140,7 +141,7 @@ internal sealed record ReplicateRequest(EntryRecord Entry, ulong TableHash, bool
 {
     public override Lane Lane => Entry.Value.Length > LaneLimits.InlineBytes ? Lane.Bulk : Lane.Data;
 
-    public override int ValueLength => Entry.Value.Length;
+    public override TimeSpan ExtraTime => LaneLimits.TimeFor(Entry.Value.Length);
 }
 
 internal enum ReplicateOutcome : byte

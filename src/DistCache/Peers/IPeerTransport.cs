@@ -10,7 +10,7 @@ internal interface IPeerTransport
     /// Sends a request on its lane, dialling if need be, and gives the reply, or a <see cref="PeerFault"/> when none came within
     /// <paramref name="timeout"/>. Carries the sender's hybrid clock along and merges the peer's.
     /// </summary>
-    /// <remarks>A large value has more time: <see cref="LaneLimits.TimeFor"/> is added, in a reply as well.</remarks>
+    /// <remarks>A large value has more time: <see cref="PeerRequest.ExtraTime"/> is added, and for a large reply <see cref="LaneLimits.TimeForLargeReply"/>.</remarks>
     /// <exception cref="OperationCanceledException">The caller gave up.</exception>
     ValueTask<PeerReply> SendAsync(PeerAddress to, PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken);
 

@@ -18,8 +18,8 @@ internal abstract record PeerRequest
 {
     public abstract Lane Lane { get; }
 
-    /// <summary>The bytes of the value that it carries.</summary>
-    public virtual int ValueLength => 0;
+    /// <summary>What it may take longer than others, for the sake of the value that it carries.</summary>
+    public virtual TimeSpan ExtraTime => TimeSpan.Zero;
 }
 
 /// <summary>What comes back: one reply for each request, or a <see cref="PeerFault"/>.</summary>

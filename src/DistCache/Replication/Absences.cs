@@ -98,12 +98,15 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
 
             _strangers.RemoveWhere(identity => IsOver(identity, view) && !IsBack(identity, view));
             _hasStrangers = _strangers.Any(identity => IsBack(identity, view));
-            return _hasStrangers ? new MembershipView(view.Self, view.Members.RemoveAll(member => _strangers.Contains(member.Record.Identity))) : view;
+            return _hasStrangers ? new MembershipView(view.Self, view.Members.RemoveAll(member => member.Name != view.Self.Name && _strangers.Contains(member.Record.Identity))) : view;
         }
     }
 
-    /// <summary>Another member knows of these; true if the strangers may be others now. A stranger's word counts only for what it says of this node.</summary>
-    public bool Hear(NodeIdentity from, IReadOnlyList<Absence> absences, MembershipView view)
+    /// <summary>
+    /// Another member knows of these; true if the strangers may be others now. A stranger's word counts for nothing, and who calls this node or one of
+    /// its table a stranger without being of that table himself, is one: he started anew on another side, and this node knows him from nowhere.
+    /// </summary>
+    public bool Hear(NodeIdentity from, IReadOnlyList<Absence> absences, Routing routing, MembershipView view)
     {
         lock (_lock)
         {
@@ -112,7 +115,10 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
                 return false;
             }
 
-            if (absences.Any(absence => absence.IsTooLate && absence.Identity == view.Self.Record.Identity))
+            var isOfTheTable = routing.Knows(from);
+            if (absences.Any(absence => absence.IsTooLate
+                && (absence.Identity == view.Self.Record.Identity
+                    || (!isOfTheTable && routing.Knows(absence.Identity) && !_strangers.Contains(absence.Identity)))))
             {
                 return _strangers.Add(from);
             }

@@ -24,8 +24,10 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
     private readonly ConcurrentDictionary<NodeIdentity, ConcurrentQueue<HeldVersion>> _owed = new();
     private readonly CancellationTokenSource _stopping = new();
 
-    /// <summary>No owner is known to lack anything.</summary>
-    public bool AreNone => _owed.Values.All(static queue => queue.IsEmpty);
+    private int _beingPaid;
+
+    /// <summary>No owner is known to lack anything. In this order: what is being paid is in no queue, and goes back to one before it counts no more.</summary>
+    public bool AreNone => Volatile.Read(ref _beingPaid) == 0 && _owed.Values.All(static queue => queue.IsEmpty) && Volatile.Read(ref _beingPaid) == 0;
 
     public void Start() => _ = RunAsync();
 
@@ -82,6 +84,7 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
 
         while (!queue.IsEmpty && (calls.IsUsable(owner) || await IsBackAsync(owner, routing).ConfigureAwait(false)))
         {
+            Interlocked.Increment(ref _beingPaid);
             List<HeldVersion> batch = [];
             while (batch.Count < BatchSize && queue.TryDequeue(out var entry))
             {
@@ -93,16 +96,36 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
             }
 
             var isHeld = new bool[batch.Count];
-            await offer.MakeAsync(owner, batch, routing, held: position => isHeld[position] = true, _stopping.Token).ConfigureAwait(false);
-            var left = batch.Where((_, position) => !isHeld[position]).ToList();
-            left.ForEach(queue.Enqueue);
-            if (left.Count > 0)
+            try
+            {
+                await offer.MakeAsync(owner, batch, routing, held: position => isHeld[position] = true, _stopping.Token).ConfigureAwait(false);
+            }
+            finally
+            {
+                batch.Where((_, position) => !isHeld[position]).ToList().ForEach(queue.Enqueue);
+                Interlocked.Decrement(ref _beingPaid);
+            }
+
+            if (isHeld.Contains(false))
             {
                 return;
             }
         }
     }
-    /// <summary>An answer closes the breaker; a suspect is left alone until membership has heard it too.</summary>
-    private async ValueTask<bool> IsBackAsync(Membership.Member owner, Routing routing) =>
-        await calls.SendAsync(owner, new TouchRequest([]), routing, Interval, _stopping.Token).ConfigureAwait(false) is DoneReply && calls.IsUsable(owner);
+
+    /// <summary>
+    /// An answer closes the breaker; none leaves it as it is, since this asks more often than the breaker lets others try. A suspect is left
+    /// alone until membership has heard it too.
+    /// </summary>
+    private async ValueTask<bool> IsBackAsync(Membership.Member owner, Routing routing)
+    {
+        var reply = await calls.SendAsync(owner.Address, new TouchRequest([]), Interval, _stopping.Token).ConfigureAwait(false);
+        if (reply is not DoneReply)
+        {
+            return false;
+        }
+
+        await calls.ConcludeAsync(owner, reply, routing, Lane.Data, Interval, _stopping.Token).ConfigureAwait(false);
+        return calls.IsUsable(owner);
+    }
 }

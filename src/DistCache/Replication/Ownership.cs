@@ -42,7 +42,7 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
     /// <summary>Another member says whom it misses.</summary>
     public void Hear(NodeIdentity from, IReadOnlyList<Absence> missing)
     {
-        if (absences.Hear(from, missing, _members))
+        if (absences.Hear(from, missing, _current, _members))
         {
             Review();
         }

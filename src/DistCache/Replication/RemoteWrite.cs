@@ -34,6 +34,7 @@ internal sealed class RemoteWrite(WritePath path) : IValueTaskSource<WriteReply>
     private int _copies;
     private int _holds;
     private bool _isAtPrimary;
+    private bool _isReferred;
     private bool _isSettled;
 
     /// <summary>The entry, as it goes to each owner.</summary>
@@ -232,6 +233,9 @@ internal sealed class RemoteWrite(WritePath path) : IValueTaskSource<WriteReply>
         }
         finally
         {
+            // Here, since the calls of a write that had to be led never let go: a token that lives long would keep all of them.
+            _isReferred = _token.CanBeCanceled && !_registration.Unregister();
+            (_token, _registration) = (default, default);
             LetGo();
         }
     }
@@ -239,13 +243,12 @@ internal sealed class RemoteWrite(WritePath path) : IValueTaskSource<WriteReply>
     /// <summary>The caller has its result, or all owners have the entry. After both the object is used again, unless a token still refers to it.</summary>
     private void LetGo()
     {
-        if (Interlocked.Decrement(ref _holds) > 0 || (_token.CanBeCanceled && !_registration.Unregister()))
+        if (Interlocked.Decrement(ref _holds) > 0 || _isReferred)
         {
             return;
         }
 
         ArrayPool<byte>.Shared.Return(_rented);
-        (_token, _registration) = (default, default);
         _core.Reset();
         path.Recycle(this);
     }

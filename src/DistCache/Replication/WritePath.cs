@@ -58,13 +58,14 @@ internal sealed class WritePath(
         var routing = ownership.Current;
         var slot = Slot.Of(key);
         var owners = routing.Table.Owners(slot);
-        var isDirect = value.Length <= LaneLimits.InlineBytes && IsWhole(routing, owners);
+        var isLarge = value.Length > LaneLimits.InlineBytes;
+        var isDirect = !isLarge && IsWhole(routing, owners);
         var rented = isDirect ? ArrayPool<byte>.Shared.Rent(key.Length + (int)value.Length) : [];
         var version = new EntryVersion(clock.Next(), routing.Origin);
         var flags = remove ? EntryFlags.Tombstone : EntryFlags.None;
         var entry = isDirect
             ? CopyOf(key, value, version, remaining, flags, rented)
-            : new EntryRecord(key.ToArray(), version, remaining, flags, value.IsSingleSegment ? value.First : value.ToArray());
+            : new EntryRecord(key.ToArray(), version, remaining, flags, isLarge && value.IsSingleSegment ? value.First : value.ToArray());
         var write = _unused.TryDequeue(out var unused) ? unused : new RemoteWrite(this);
         write.Begin(entry, rented, owners.Length, Math.Min(CopiesNeeded(options.WriteAck, routing.Table.ReplicaCount), owners.Length), routing, startedAt);
         if (isDirect && TryHoldHere(write, owners))
@@ -223,7 +224,7 @@ internal sealed class WritePath(
                 : await calls.SendAsync(target, request, routing, patience, cancellationToken).ConfigureAwait(false);
             switch (reply)
             {
-                case WriteReply { Outcome: WriteOutcome.Older } when write.IsAwaited && ++stamps < MaximumStamps:
+                case WriteReply { Outcome: WriteOutcome.Older } when acknowledged is null && write.IsAwaited && ++stamps < MaximumStamps:
                     // The reply brought the clock along that the next stamp must be above.
                     isNew = true;
                     break;

@@ -143,7 +143,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, Func<Task>? rest
 
             await (flush ? SendAsync(stream, batch.Written, cancellationToken) : stream.WriteAsync(batch.Written, cancellationToken)).ConfigureAwait(false);
             Interlocked.Add(ref _unsentBytes, -batch.Length);
-            var hadChunk = batch.Length >= LaneLimits.SentChunkBytes;
+            var hadChunk = lane == Lane.Bulk && batch.Length >= LaneLimits.SentChunkBytes;
             batch.Clear();
             _room.Set();
             if (hadChunk && rest is not null && ++chunks % WireLimits.ChunksBetweenRests == 0)

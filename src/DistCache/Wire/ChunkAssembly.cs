@@ -14,6 +14,8 @@ internal sealed class ChunkAssembly
     /// <summary>Room for so many times what has come: 64 MiB in chunks of 1 MiB are copied once, at 8 MiB.</summary>
     private const int Growth = 8;
 
+    private const int SmallestCharge = 4 << 10;
+
     private readonly Dictionary<uint, Assembly> _assemblies = [];
 
     private long _bytes;
@@ -23,14 +25,14 @@ internal sealed class ChunkAssembly
     {
         if (!_assemblies.TryGetValue(id, out var assembly))
         {
-            if (_bytes + chunk.WholeBytes > MaximumBytes)
+            if (_bytes + Charge(chunk.WholeBytes) > MaximumBytes)
             {
                 throw RefusalException.OverLimit($"Chunked messages of {_bytes + chunk.WholeBytes} bytes at once, where at most {MaximumBytes} are allowed.");
             }
 
             assembly = new Assembly(chunk.WholeBytes);
             _assemblies.Add(id, assembly);
-            _bytes += chunk.WholeBytes;
+            _bytes += assembly.ChargedBytes;
         }
 
         if (chunk.WholeBytes != assembly.WholeBytes || chunk.Offset != assembly.Filled || chunk.Part.IsEmpty
@@ -62,8 +64,10 @@ internal sealed class ChunkAssembly
     private void Forget(uint id, Assembly assembly)
     {
         _assemblies.Remove(id);
-        _bytes -= assembly.WholeBytes;
+        _bytes -= assembly.ChargedBytes;
     }
+
+    private static int Charge(int wholeBytes) => Math.Max(wholeBytes, SmallestCharge);
 
     private static void Append(Assembly assembly, ReadOnlySpan<byte> part)
     {
@@ -82,6 +86,9 @@ internal sealed class ChunkAssembly
     private sealed class Assembly(int wholeBytes)
     {
         public int WholeBytes { get; } = wholeBytes;
+
+        /// <summary>What it counts for: the least ones cost more than their bytes.</summary>
+        public int ChargedBytes { get; } = Charge(wholeBytes);
 
         public byte[] Bytes { get; set; } = [];
 

@@ -154,7 +154,14 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
                 case AddOutcome.Full:
                     await outcome.Connection
                         .WaitForRoomAsync(call.Request, Remaining(call.Deadline), call.CancellationToken).ConfigureAwait(false);
+
+                    // Before anything else: who was let in and does not come keeps those behind from being let in.
                     waited = true;
+                    if (outcome.Connection.TrySend(call, waited) == AddOutcome.Added)
+                    {
+                        return null;
+                    }
+
                     break;
                 case AddOutcome.Closed:
                     break;

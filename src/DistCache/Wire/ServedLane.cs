@@ -312,7 +312,7 @@ internal sealed class ServedLane
             reply = ToFault(head.Kind, exception);
         }
 
-        // In this order: the reply may be made of the request's bytes.
+        // In this order: the reply may be made of the request's bytes, if it is not so long that its value is read later.
         Reply(head.Id, reply);
         buffer.Release();
         Interlocked.Decrement(ref _inFlight);

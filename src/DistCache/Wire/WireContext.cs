@@ -37,10 +37,10 @@ internal sealed class WireContext(
     public CancellationTokenSource Closing { get; } = new();
 
     /// <summary>As a timestamp; a message that carries a large value has more time.</summary>
-    public long DeadlineAfter(TimeSpan timeout, int valueLength)
+    public long DeadlineAfter(TimeSpan timeout, TimeSpan extra)
     {
         var now = Time.GetTimestamp();
-        var ticks = (timeout.TotalSeconds + LaneLimits.TimeFor(valueLength).TotalSeconds) * Time.TimestampFrequency;
+        var ticks = (timeout.TotalSeconds + extra.TotalSeconds) * Time.TimestampFrequency;
         return timeout == Timeout.InfiniteTimeSpan || ticks >= long.MaxValue - now ? long.MaxValue : now + (long)ticks;
     }
 

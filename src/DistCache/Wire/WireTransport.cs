@@ -69,7 +69,7 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
         }
         else
         {
-            call.Deadline = _context.DeadlineAfter(timeout, call.Request.ValueLength);
+            call.Deadline = _context.DeadlineAfter(timeout, call.Request.ExtraTime);
             call.CancellationToken = cancellationToken;
             fault = LanesOf(to)[(int)call.Request.Lane].Send(call);
             if (fault is null)

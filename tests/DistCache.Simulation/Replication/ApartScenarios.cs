@@ -71,6 +71,33 @@ public sealed class ApartScenarios
         cluster.CheckEverything();
     }
 
+    /// <summary>
+    /// Neither of the two is known to the other side, and each knows the other side from what its own said. Until it hears that these are
+    /// strangers, in the first round, it may show what they hold, so it is read when all is over.
+    /// </summary>
+    [TestCase("012|34", 0, 4, 0)]
+    [TestCase("012|34", 2, 3, 0)]
+    [TestCase("012|34", 1, 4, 0)]
+    [TestCase("034|12", 0, 2, 0)]
+    [TestCase("01|234", 1, 2, 1)]
+    public void NodesThatStartedWhileApart_OnBothSides_ChangeNothing(string cut, int here, int there, int stays)
+    {
+        using var cluster = Form(cut, out var sides);
+        WriteOnBothSides(cluster, sides, stays, beforeTheEnd: () =>
+        {
+            foreach (var restarted in new[] { here, there })
+            {
+                cluster.Nodes[restarted].Crash();
+                cluster.Simulation.Run(TimeSpan.FromSeconds(15));
+                cluster.Nodes[restarted].Start();
+                cluster.Simulation.Run(TimeSpan.FromSeconds(15));
+            }
+        });
+        Heal(cluster, [.. sides[stays].Where(node => node != cluster.Nodes[here] && node != cluster.Nodes[there])], begins: sides[1 - stays]);
+        CheckReads(cluster, sides[stays]);
+        cluster.CheckEverything();
+    }
+
     /// <summary>A node of the smaller side that started anew while apart has its old copies from the others, and is known to none of the larger.</summary>
     [TestCase("012|34", 4, 0)]
     [TestCase("012|34", 3, 0)]
