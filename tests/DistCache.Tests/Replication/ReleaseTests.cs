@@ -45,6 +45,17 @@ public sealed class ReleaseTests
         Assert.That(stranger.Held(Key), Is.Not.Null);
     }
 
+    /// <summary>What it owns by its own table says nothing about who owns it by the other's.</summary>
+    [Test]
+    public void AnOffer_ByAnotherTable_IsNotAnswered()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var owner = cluster.Nodes[0];
+        Hold(owner);
+        var offer = new CompareRequest([new HeldVersion(Key, default)], owner.Replicator.Ownership.Current.Table.Hash + 1);
+        Assert.That(((CompareReply)owner.Replicator.Handle(offer)!.Value.Result).IsOwner, Is.False);
+    }
+
     private static void Hold(InMemoryNode node) => node.Replicator.Writes.Take(
         new EntryRecord(Key, new EntryVersion(node.Clock.Next(), 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 }), out _);
 }

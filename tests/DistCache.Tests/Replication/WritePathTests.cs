@@ -284,6 +284,7 @@ public sealed class WritePathTests
         Assert.That(asked, Is.Not.Empty);
         Assert.That(asked.Select(delivery => (delivery.From, delivery.To)), Is.All.EqualTo((a.Identity.Name, b.Identity.Name)));
         Assert.That(asked, Has.Count.LessThanOrEqualTo(6), "once and two retries, each");
+        Assert.That(cluster.Nodes.Select(node => node.Held(key)), Is.All.Null, "nobody leads a write of what it does not own");
     }
 
     /// <summary>A node that joins knows some members before the others. Found by a rolling restart under load.</summary>
