@@ -30,6 +30,9 @@ internal static class OverheadNumbers
             Fill(warmUp, entries, valueBytes);
         }
 
+        // A tier whose next memory was just being made ready gives all back when that is done, on another thread.
+        Measure.CollectGarbage();
+        WaitUntilGivenBack();
         using var side = Side.Create(arguments.Text("side", "tier"), payload * 2);
         Measure.CollectGarbage();
         var before = Measure.ResidentBytes();
@@ -40,6 +43,16 @@ internal static class OverheadNumbers
         Console.WriteLine(
             $"{side.Name}: {entries:N0} entries of {KeyBytes} + {valueBytes} bytes: {(growth - payload) / (double)entries:F1} bytes of overhead an entry, "
             + $"{growth / (double)payload:F3} x payload (resident {growth / (double)entries:F1} an entry{counted})");
+    }
+
+    private static void WaitUntilGivenBack()
+    {
+        var last = long.MaxValue;
+        for (var i = 0; i < 100 && Measure.ResidentBytes() is var now && now < last - (1 << 20); i++)
+        {
+            last = now;
+            Thread.Sleep(100);
+        }
     }
 
     private static void Fill(Side side, int entries, int valueBytes)

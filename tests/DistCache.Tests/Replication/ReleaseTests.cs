@@ -53,7 +53,7 @@ public sealed class ReleaseTests
         var owner = cluster.Nodes[0];
         Hold(owner);
         var offer = new CompareRequest([new HeldVersion(Key, default)], owner.Replicator.Ownership.Current.Table.Hash + 1);
-        Assert.That(((CompareReply)owner.Replicator.Handle(offer)!.Value.Result).IsOwner, Is.False);
+        Assert.That(((CompareReply)owner.Replicator.Handle(cluster.Nodes[1].Identity, offer)!.Value.Result).IsOwner, Is.False);
     }
 
     private static void Hold(InMemoryNode node) => node.Replicator.Writes.Take(

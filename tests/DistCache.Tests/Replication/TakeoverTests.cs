@@ -173,23 +173,6 @@ public sealed class TakeoverTests
     }
 
     [Test]
-    public async Task SafeToStop_IsNotSaid_WhileAnotherOwnerImports()
-    {
-        using var cluster = new InMemoryCluster("a", "b");
-        await FillAsync(cluster.Nodes[0]);
-        cluster.Nodes.Add(cluster.Add("c", 2_000));
-        cluster.Fault = static (_, _, request) => request is TransferRequest ? PeerFault.TimedOut : null;
-        cluster.Settle();
-        cluster.Time.Advance(TimeSpan.FromSeconds(3));
-        Assert.That(cluster.Nodes[0].Replicator.IsHandedOver, Is.True, "it holds only what it owns");
-        Assert.That(await cluster.Nodes[0].Replicator.IsSafeToStopAsync(default), Is.False);
-
-        cluster.Fault = static (_, _, _) => null;
-        cluster.Time.Advance(TimeSpan.FromSeconds(3));
-        Assert.That(await cluster.Nodes[0].Replicator.IsSafeToStopAsync(default), Is.True);
-    }
-
-    [Test]
     public async Task SafeToStop_IsNotSaid_ByOneThatOwesACopy()
     {
         using var cluster = new InMemoryCluster("a", "b");
