@@ -24,17 +24,10 @@ internal sealed class DistributedCache(
     /// <summary>Values up to this length are found with one look-up, by way of a buffer that the thread keeps.</summary>
     private const int ScratchBytes = 8 << 10;
 
-    /// <summary>What a blocked caller waits beyond <see cref="ReplicationOptions.Timeout"/>, which ends the operation itself.</summary>
-    private static readonly TimeSpan BlockingGrace = TimeSpan.FromMilliseconds(250);
-
-    /// <summary>A burst of callers is one matter.</summary>
-    private static readonly TimeSpan StarvedLogInterval = TimeSpan.FromMinutes(1);
-
     [ThreadStatic]
     private static byte[]? _scratch;
 
-    private long _starvedAt;
-
+    private readonly BlockedCalls _blocked = new(options.Replication.Timeout, time, logger);
     private volatile bool _disposed;
 
     public byte[]? Get(string key)
@@ -358,7 +351,13 @@ internal sealed class DistributedCache(
         }
 
         var task = answer.AsTask();
-        return EndsInTime(task, () => read.IsFollowing ? LaneLimits.TimeForLargeReply : TimeSpan.Zero) ? task.GetAwaiter().GetResult() : Unanswered("no thread was free to complete it in time");
+        if (BlockedCalls.Wait(task, _blocked.Patience) || (read.IsFollowing && BlockedCalls.Wait(task, LaneLimits.TimeForLargeReply)))
+        {
+            return task.GetAwaiter().GetResult();
+        }
+
+        _blocked.LogStarved();
+        return Unanswered("no thread was free to complete it in time");
     }
 
     private void BlockWrite(ValueTask write, int valueLength)
@@ -366,46 +365,12 @@ internal sealed class DistributedCache(
         var task = write.AsTask();
 
         // A large value goes to the primary, and on from there.
-        if (!EndsInTime(task, () => 2 * LaneLimits.TimeFor(valueLength)))
+        if (!BlockedCalls.Wait(task, _blocked.Patience + (2 * LaneLimits.TimeFor(valueLength))))
         {
+            _blocked.LogStarved();
             throw new DistCacheUnavailableException("The write was not acknowledged: no thread was free to complete it in time.");
         }
 
         task.GetAwaiter().GetResult();
-    }
-
-    /// <summary>
-    /// An operation ends by itself within the timeout; the wait is bounded even if no thread is left to end it. Waiting on the task
-    /// tells the thread pool that a thread is blocked, waiting on a handle would not.
-    /// </summary>
-    /// <param name="operation">What is waited for.</param>
-    /// <param name="more">How much longer it may take, for the sake of a large value; asked when the time is over.</param>
-    private bool EndsInTime(Task operation, Func<TimeSpan> more)
-    {
-        try
-        {
-            if (operation.Wait(options.Replication.Timeout + BlockingGrace) || operation.Wait(more()))
-            {
-                return true;
-            }
-        }
-        catch (AggregateException)
-        {
-            // It has failed; the caller gets its own exception from the task.
-            return true;
-        }
-
-        LogStarved();
-        return false;
-    }
-
-    private void LogStarved()
-    {
-        var now = time.GetTimestamp();
-        var last = Interlocked.Read(ref _starvedAt);
-        if ((last == 0 || time.GetElapsedTime(last, now) >= StarvedLogInterval) && Interlocked.CompareExchange(ref _starvedAt, now, last) == last)
-        {
-            Log.ThreadsStarved(logger, (options.Replication.Timeout + BlockingGrace).TotalMilliseconds, ThreadPool.ThreadCount, ThreadPool.PendingWorkItemCount);
-        }
     }
 }

@@ -133,11 +133,13 @@ internal sealed class Beliefs
     /// <summary>This node leaves: 1 Leaving, 2 Left.</summary>
     public void LeaveSelf(MemberState state, long now) => Become(Self, Self.Record with { State = state }, "it leaves", now);
 
-    /// <summary>Takes a life above <paramref name="incarnation"/>: that one was this node's predecessor, or has lost.</summary>
-    public void Outlive(long incarnation, long now) => TakeLifeAfter(incarnation, $"a record of incarnation {incarnation} is about", now);
-
-    /// <summary>What this node held is gone: it goes on as if it had started now.</summary>
-    public void BeginAnew(long now) => TakeLifeAfter(Self.Record.Identity.Incarnation, "it begins anew", now);
+    /// <summary>Takes a life above <paramref name="incarnation"/>: that one was this node's predecessor, or has lost, or what it held is gone.</summary>
+    public void Outlive(long incarnation, long now, string? why = null)
+    {
+        Namesake = null;
+        var identity = new NodeIdentity(Self.Name, Math.Max(Self.Record.Identity.Incarnation, incarnation) + 1);
+        Become(Self, Self.Record with { Identity = identity, Refutation = 0 }, why ?? $"a record of incarnation {incarnation} is about", now);
+    }
 
     /// <summary>Forgets everybody: this node serves alone.</summary>
     public void Abandon(long now)
@@ -179,13 +181,6 @@ internal sealed class Beliefs
     }
 
     private static MemberRecord Clean(MemberRecord record) => record with { Accuser = default, UnsettledMilliseconds = 0 };
-
-    private void TakeLifeAfter(long incarnation, string why, long now)
-    {
-        Namesake = null;
-        var identity = new NodeIdentity(Self.Name, Math.Max(Self.Record.Identity.Incarnation, incarnation) + 1);
-        Become(Self, Self.Record with { Identity = identity, Refutation = 0 }, why, now);
-    }
 
     private void Meet(MemberRecord record, NodeName source, Moment now)
     {

@@ -228,7 +228,7 @@ internal sealed class Swim
     {
         if (IsTakingPart)
         {
-            _beliefs.BeginAnew(now.Elapsed);
+            _beliefs.Outlive(_beliefs.Self.Record.Identity.Incarnation, now.Elapsed, "it begins anew");
         }
     }
 

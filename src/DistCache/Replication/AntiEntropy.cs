@@ -88,23 +88,7 @@ internal sealed class AntiEntropy(
     {
         // Nodes that start together do not all compare at the same moment.
         await Task.Delay(Interval / 4 * random.NextDouble(), time, CancellationToken.None).ConfigureAwait(false);
-        using var timer = new PeriodicTimer(Interval, time);
-        while (!_stopping.IsCancellationRequested)
-        {
-            try
-            {
-                await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
-                await CompareWithAllAsync().ConfigureAwait(false);
-            }
-            catch (OperationCanceledException)
-            {
-                // The node stops.
-            }
-            catch (Exception exception)
-            {
-                Log.BackgroundFailed(logger, nameof(AntiEntropy), exception);
-            }
-        }
+        await Rounds.RunAsync(nameof(AntiEntropy), Interval, CompareWithAllAsync, time, logger, _stopping.Token).ConfigureAwait(false);
     }
 
     /// <summary>One round, with every other owner.</summary>

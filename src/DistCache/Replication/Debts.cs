@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using DistCache.Diagnostics;
 using DistCache.Entries;
 using DistCache.Peers;
 using Microsoft.Extensions.Logging;
@@ -29,7 +28,7 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
     /// <summary>No owner is known to lack anything. In this order: what is being paid is in no queue, and goes back to one before it counts no more.</summary>
     public bool AreNone => Volatile.Read(ref _beingPaid) == 0 && _owed.Values.All(static queue => queue.IsEmpty) && Volatile.Read(ref _beingPaid) == 0;
 
-    public void Start() => _ = RunAsync();
+    public void Start() => _ = Rounds.RunAsync(nameof(Debts), Interval, PayAllAsync, time, logger, _stopping.Token);
 
     public void Stop() => _stopping.Cancel();
 
@@ -42,34 +41,10 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
         }
     }
 
-    private async Task RunAsync()
+    private Task PayAllAsync()
     {
-        using var timer = new PeriodicTimer(Interval, time);
-        while (!_stopping.IsCancellationRequested)
-        {
-            try
-            {
-                await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
-                await PayAllAsync().ConfigureAwait(false);
-            }
-            catch (OperationCanceledException)
-            {
-                // The node stops.
-            }
-        }
-    }
-
-    private async Task PayAllAsync()
-    {
-        try
-        {
-            var routing = ownership.Current;
-            await Task.WhenAll(_owed.Select(debt => PayAsync(debt.Key, debt.Value, routing))).ConfigureAwait(false);
-        }
-        catch (Exception exception) when (exception is not OperationCanceledException)
-        {
-            Log.BackgroundFailed(logger, nameof(Debts), exception);
-        }
+        var routing = ownership.Current;
+        return Task.WhenAll(_owed.Select(debt => PayAsync(debt.Key, debt.Value, routing)));
     }
 
     private async Task PayAsync(NodeIdentity identity, ConcurrentQueue<HeldVersion> queue, Routing routing)

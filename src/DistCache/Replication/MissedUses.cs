@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using DistCache.Diagnostics;
 using DistCache.Entries;
 using DistCache.Membership;
 using DistCache.Memory;
@@ -27,7 +26,7 @@ internal sealed class MissedUses(Ownership ownership, MemoryTier memory, PeerCal
     private readonly ConcurrentDictionary<NodeIdentity, long> _since = new();
     private readonly CancellationTokenSource _stopping = new();
 
-    public void Start() => _ = RunAsync();
+    public void Start() => _ = Rounds.RunAsync(nameof(MissedUses), Interval, TellAllAsync, time, logger, _stopping.Token);
 
     public void Stop() => _stopping.Cancel();
 
@@ -45,27 +44,11 @@ internal sealed class MissedUses(Ownership ownership, MemoryTier memory, PeerCal
 
     private long Now => time.GetUtcNow().ToUnixTimeMilliseconds();
 
-    private async Task RunAsync()
+    private async Task TellAllAsync()
     {
-        using var timer = new PeriodicTimer(Interval, time);
-        while (!_stopping.IsCancellationRequested)
+        foreach (var (identity, _) in _since)
         {
-            try
-            {
-                await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
-                foreach (var (identity, _) in _since)
-                {
-                    await TellAsync(identity, ownership.Current).ConfigureAwait(false);
-                }
-            }
-            catch (OperationCanceledException)
-            {
-                // The node stops.
-            }
-            catch (Exception exception)
-            {
-                Log.BackgroundFailed(logger, nameof(MissedUses), exception);
-            }
+            await TellAsync(identity, ownership.Current).ConfigureAwait(false);
         }
     }
 

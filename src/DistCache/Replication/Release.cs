@@ -20,30 +20,9 @@ internal sealed class Release(Ownership ownership, MemoryTier memory, Offer offe
     /// <summary>Whether everything held here is owned here.</summary>
     public bool IsDone => Foreign(ownership.Current).IsEmpty;
 
-    public void Start() => _ = RunAsync();
+    public void Start() => _ = Rounds.RunAsync(nameof(Release), Interval, () => ReleaseAllAsync(ownership.Current, _stopping.Token), time, logger, _stopping.Token);
 
     public void Stop() => _stopping.Cancel();
-
-    private async Task RunAsync()
-    {
-        using var timer = new PeriodicTimer(Interval, time);
-        while (!_stopping.IsCancellationRequested)
-        {
-            try
-            {
-                await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
-                await ReleaseAllAsync(ownership.Current, _stopping.Token).ConfigureAwait(false);
-            }
-            catch (OperationCanceledException)
-            {
-                // The node stops; whoever stops it gracefully waits for the hand-over first.
-            }
-            catch (Exception exception)
-            {
-                Log.BackgroundFailed(logger, nameof(Release), exception);
-            }
-        }
-    }
 
     private static bool IsForeign(Slot slot, Routing routing) => routing.StandingOf(slot) == Standing.Holder;
 
@@ -61,7 +40,7 @@ internal sealed class Release(Ownership ownership, MemoryTier memory, Offer offe
         return foreign;
     }
 
-    private async ValueTask ReleaseAllAsync(Routing routing, CancellationToken cancellationToken)
+    private async Task ReleaseAllAsync(Routing routing, CancellationToken cancellationToken)
     {
         var foreign = Foreign(routing);
         var cursor = default(TierCursor);

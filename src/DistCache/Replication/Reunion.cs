@@ -32,7 +32,7 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
     /// <summary>Gives this node another incarnation.</summary>
     public Action TakeNewLife { get; set; } = static () => { };
 
-    public void Start() => _ = RunAsync();
+    public void Start() => _ = Rounds.RunAsync(nameof(Reunion), Interval, LookAsync, time, logger, _stopping.Token);
 
     public void Stop() => _stopping.Cancel();
 
@@ -49,28 +49,7 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
         Log.BegunAnew(logger, ownership.Current.View.Self.Record.Identity);
     }
 
-    private async Task RunAsync()
-    {
-        using var timer = new PeriodicTimer(Interval, time);
-        while (!_stopping.IsCancellationRequested)
-        {
-            try
-            {
-                await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false);
-                await LookAsync().ConfigureAwait(false);
-            }
-            catch (OperationCanceledException)
-            {
-                // The node stops.
-            }
-            catch (Exception exception)
-            {
-                Log.BackgroundFailed(logger, nameof(Reunion), exception);
-            }
-        }
-    }
-
-    private async ValueTask LookAsync()
+    private async Task LookAsync()
     {
         var routing = ownership.Current;
         var others = ownership.Members.Members.Where(member => !routing.IsSelf(member) && Ownership.MayHold(member)).ToArray();

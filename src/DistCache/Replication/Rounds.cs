@@ -1,0 +1,30 @@
+using DistCache.Diagnostics;
+using Microsoft.Extensions.Logging;
+
+namespace DistCache.Replication;
+
+/// <summary>What a part of the replication does again and again in the background.</summary>
+internal static class Rounds
+{
+    /// <summary>A round after each interval, one at a time. One that fails is logged, and the next comes all the same; ends when it is stopped.</summary>
+    public static async Task RunAsync(string part, TimeSpan interval, Func<Task> round, TimeProvider time, ILogger logger, CancellationToken stopping)
+    {
+        using var timer = new PeriodicTimer(interval, time);
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await timer.WaitForNextTickAsync(stopping).ConfigureAwait(false);
+                await round().ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                // The node stops; whoever stops it gracefully waits for the hand-over first.
+            }
+            catch (Exception exception)
+            {
+                Log.BackgroundFailed(logger, part, exception);
+            }
+        }
+    }
+}
