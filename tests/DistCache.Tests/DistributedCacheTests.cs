@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Text;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -8,24 +7,8 @@ namespace DistCache.Tests;
 /// <summary>The contract of <see cref="IDistributedCache"/> and <see cref="IBufferDistributedCache"/>, each call in both its forms.</summary>
 [TestFixture(false)]
 [TestFixture(true)]
-public sealed class DistributedCacheTests(bool isAsync)
+public sealed class DistributedCacheTests(bool isAsync) : CacheContract(isAsync)
 {
-    private static readonly byte[] Value = Encoding.UTF8.GetBytes("value");
-
-    private readonly ManualTime _time = new();
-    private ServiceProvider _services = null!;
-    private IBufferDistributedCache _cache = null!;
-
-    [SetUp]
-    public void SetUp()
-    {
-        _services = new ServiceCollection().AddSingleton<TimeProvider>(_time).AddDistCache().Services.BuildServiceProvider();
-        _cache = (IBufferDistributedCache)_services.GetRequiredService<IDistributedCache>();
-    }
-
-    [TearDown]
-    public void TearDown() => _services.Dispose();
-
     [Test]
     public async Task Get_OfAnUnknownKey_IsNull() => Assert.That(await Get("nobody"), Is.Null);
 
@@ -49,11 +32,11 @@ public sealed class DistributedCacheTests(bool isAsync)
         await Set("\u00E9", [5]);
         Assert.Multiple(() =>
         {
-            Assert.That(_cache.Get("key"), Is.EqualTo(new byte[] { 1 }));
-            Assert.That(_cache.Get("KEY"), Is.EqualTo(new byte[] { 2 }));
-            Assert.That(_cache.Get("key "), Is.EqualTo(new byte[] { 3 }));
-            Assert.That(_cache.Get("e\u0301"), Is.EqualTo(new byte[] { 4 }));
-            Assert.That(_cache.Get("\u00E9"), Is.EqualTo(new byte[] { 5 }));
+            Assert.That(Cache.Get("key"), Is.EqualTo(new byte[] { 1 }));
+            Assert.That(Cache.Get("KEY"), Is.EqualTo(new byte[] { 2 }));
+            Assert.That(Cache.Get("key "), Is.EqualTo(new byte[] { 3 }));
+            Assert.That(Cache.Get("e\u0301"), Is.EqualTo(new byte[] { 4 }));
+            Assert.That(Cache.Get("\u00E9"), Is.EqualTo(new byte[] { 5 }));
         });
     }
 
@@ -96,13 +79,13 @@ public sealed class DistributedCacheTests(bool isAsync)
 
         Assert.Multiple(() =>
         {
-            Assert.That(() => _cache.Set("k", (byte[])null!, options), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("value"));
-            Assert.That(async () => await _cache.SetAsync("k", (byte[])null!, options), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("value"));
-            Assert.That(() => _cache.Set("k", Value, null!), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("options"));
-            Assert.That(async () => await _cache.SetAsync("k", Value, null!), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("options"));
-            Assert.That(() => _cache.Set("k", default(ReadOnlySequence<byte>), null!), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("options"));
-            Assert.That(() => _cache.TryGet("k", null!), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("destination"));
-            Assert.That(async () => await _cache.TryGetAsync("k", null!), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("destination"));
+            Assert.That(() => Cache.Set("k", (byte[])null!, options), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("value"));
+            Assert.That(async () => await Cache.SetAsync("k", (byte[])null!, options), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("value"));
+            Assert.That(() => Cache.Set("k", Value, null!), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("options"));
+            Assert.That(async () => await Cache.SetAsync("k", Value, null!), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("options"));
+            Assert.That(() => Cache.Set("k", default(ReadOnlySequence<byte>), null!), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("options"));
+            Assert.That(() => Cache.TryGet("k", null!), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("destination"));
+            Assert.That(async () => await Cache.TryGetAsync("k", null!), Throws.ArgumentNullException.With.Property("ParamName").EqualTo("destination"));
         });
     }
 
@@ -113,8 +96,8 @@ public sealed class DistributedCacheTests(bool isAsync)
         var destination = new ArrayBufferWriter<byte>();
         Assert.Multiple(() =>
         {
-            Assert.That(_cache.Get("empty"), Is.Not.Null.And.Empty);
-            Assert.That(_cache.TryGet("empty", destination), Is.True);
+            Assert.That(Cache.Get("empty"), Is.Not.Null.And.Empty);
+            Assert.That(Cache.TryGet("empty", destination), Is.True);
             Assert.That(destination.WrittenCount, Is.Zero);
         });
     }
@@ -134,13 +117,13 @@ public sealed class DistributedCacheTests(bool isAsync)
     public async Task Sequence_OfSeveralSegments_IsOneValue()
     {
         var sequence = Segments([1, 2], [], [3], [4, 5, 6]);
-        if (isAsync)
+        if (IsAsync)
         {
-            await _cache.SetAsync("key", sequence, new DistributedCacheEntryOptions());
+            await Cache.SetAsync("key", sequence, new DistributedCacheEntryOptions());
         }
         else
         {
-            _cache.Set("key", sequence, new DistributedCacheEntryOptions());
+            Cache.Set("key", sequence, new DistributedCacheEntryOptions());
         }
 
         Assert.That(await Get("key"), Is.EqualTo(new byte[] { 1, 2, 3, 4, 5, 6 }));
@@ -176,7 +159,7 @@ public sealed class DistributedCacheTests(bool isAsync)
         {
             Assert.That(isHit, Is.True);
             Assert.That(destination.WrittenMemory.ToArray(), Is.EqualTo((byte[])[.. Value, .. value]));
-            Assert.That(_cache.Get("key"), Is.EqualTo(value));
+            Assert.That(Cache.Get("key"), Is.EqualTo(value));
         });
     }
 
@@ -230,141 +213,8 @@ public sealed class DistributedCacheTests(bool isAsync)
     {
         await Set("key", Value, new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = TimeSpan.FromSeconds(1) });
         await Set("key", [7], new DistributedCacheEntryOptions());
-        _time.Jump(TimeSpan.FromDays(100));
+        Time.Jump(TimeSpan.FromDays(100));
         Assert.That(await Get("key"), Is.EqualTo(new byte[] { 7 }));
-    }
-
-    [Test]
-    public async Task AbsoluteExpiration_EndsTheEntryAtThatMoment()
-    {
-        await Set("key", Value, new DistributedCacheEntryOptions { AbsoluteExpiration = _time.GetUtcNow().AddSeconds(10) });
-        _time.Advance(TimeSpan.FromSeconds(10) - TimeSpan.FromMilliseconds(1));
-        Assert.That(await Get("key"), Is.EqualTo(Value));
-        _time.Advance(TimeSpan.FromMilliseconds(1));
-        Assert.That(await Get("key"), Is.Null);
-    }
-
-    [Test]
-    public async Task AbsoluteExpirationRelativeToNow_WinsOverAbsoluteExpiration()
-    {
-        await Set("key", Value, new DistributedCacheEntryOptions
-        {
-            AbsoluteExpiration = _time.GetUtcNow().AddSeconds(1),
-            AbsoluteExpirationRelativeToNow = TimeSpan.FromSeconds(10),
-        });
-        _time.Advance(TimeSpan.FromSeconds(9));
-        Assert.That(await Get("key"), Is.EqualTo(Value));
-        _time.Advance(TimeSpan.FromSeconds(1));
-        Assert.That(await Get("key"), Is.Null);
-    }
-
-    [TestCase(0)]
-    [TestCase(-1)]
-    public void AbsoluteExpiration_NotInTheFuture_ThrowsTheExactError(int secondsFromNow)
-    {
-        var moment = _time.GetUtcNow().AddSeconds(secondsFromNow);
-        var options = new DistributedCacheEntryOptions { AbsoluteExpiration = moment };
-        var expected = new ArgumentOutOfRangeException("AbsoluteExpiration", moment, "The absolute expiration value must be in the future.");
-        Assert.That(async () => await Set("key", Value, options), Throws.TypeOf<ArgumentOutOfRangeException>()
-            .With.Message.EqualTo(expected.Message)
-            .And.Property("ParamName").EqualTo("AbsoluteExpiration")
-            .And.Property("ActualValue").EqualTo(moment));
-    }
-
-    [Test]
-    public async Task SlidingExpiration_IsRenewedByGetTryGetAndRefresh()
-    {
-        await Set("key", Value, new DistributedCacheEntryOptions { SlidingExpiration = TimeSpan.FromSeconds(10) });
-        for (var i = 0; i < 6; i++)
-        {
-            _time.Advance(TimeSpan.FromSeconds(9));
-            switch (i % 3)
-            {
-                case 0:
-                    Assert.That(await Get("key"), Is.EqualTo(Value));
-                    break;
-                case 1:
-                    Assert.That(await TryGet("key", new ArrayBufferWriter<byte>()), Is.True);
-                    break;
-                default:
-                    await Refresh("key");
-                    break;
-            }
-        }
-
-        _time.Advance(TimeSpan.FromSeconds(10));
-        Assert.That(await Get("key"), Is.Null);
-    }
-
-    [Test]
-    public async Task SlidingExpiration_IsCappedByAbsolute()
-    {
-        await Set("key", Value, new DistributedCacheEntryOptions
-        {
-            SlidingExpiration = TimeSpan.FromSeconds(10),
-            AbsoluteExpirationRelativeToNow = TimeSpan.FromSeconds(25),
-        });
-        for (var i = 0; i < 4; i++)
-        {
-            _time.Advance(TimeSpan.FromSeconds(6));
-            Assert.That(await Get("key"), Is.EqualTo(Value));
-        }
-
-        _time.Advance(TimeSpan.FromSeconds(1));
-        Assert.That(await Get("key"), Is.Null);
-    }
-
-    [Test]
-    public async Task SlidingExpiration_BelowAMillisecond_IsStillAWindow()
-    {
-        await Set("key", Value, new DistributedCacheEntryOptions { SlidingExpiration = TimeSpan.FromTicks(1) });
-        Assert.That(await Get("key"), Is.EqualTo(Value));
-        _time.Advance(TimeSpan.FromMilliseconds(1));
-        Assert.That(await Get("key"), Is.Null);
-    }
-
-    [Test]
-    public async Task Refresh_OfAnUnknownOrRemovedKey_IsNoErrorAndMakesNothing()
-    {
-        await Refresh("key");
-        await Set("key", Value);
-        await Remove("key");
-        await Refresh("key");
-        Assert.That(await Get("key"), Is.Null);
-    }
-
-    [Test]
-    public async Task LongExpirations_Saturate()
-    {
-        await Set("days", Value, new DistributedCacheEntryOptions { SlidingExpiration = TimeSpan.FromDays(1_000) });
-        await Set("sliding", Value, new DistributedCacheEntryOptions { SlidingExpiration = TimeSpan.MaxValue });
-        await Set("relative", Value, new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = TimeSpan.MaxValue });
-        await Set("absolute", Value, new DistributedCacheEntryOptions { AbsoluteExpiration = DateTimeOffset.MaxValue });
-        _time.Jump(TimeSpan.FromDays(999));
-        foreach (var key in new[] { "days", "sliding", "relative", "absolute" })
-        {
-            Assert.That(await Get(key), Is.EqualTo(Value), key);
-        }
-
-        _time.Jump(TimeSpan.FromDays(1_000));
-        Assert.That(await Get("days"), Is.Null);
-    }
-
-    [Test]
-    public async Task DefaultExpiration_CountsWhereTheWriterSaysNothing()
-    {
-        using var services = new ServiceCollection()
-            .AddSingleton<TimeProvider>(_time)
-            .AddDistCache(options => options.Memory.DefaultExpiration = TimeSpan.FromMinutes(1)).Services.BuildServiceProvider();
-        var cache = services.GetRequiredService<IDistributedCache>();
-        await cache.SetAsync("silent", Value, new DistributedCacheEntryOptions());
-        await cache.SetAsync("told", Value, new DistributedCacheEntryOptions { SlidingExpiration = TimeSpan.FromHours(1) });
-        _time.Advance(TimeSpan.FromMinutes(1));
-        Assert.Multiple(() =>
-        {
-            Assert.That(cache.Get("silent"), Is.Null);
-            Assert.That(cache.Get("told"), Is.EqualTo(Value));
-        });
     }
 
     [Test]
@@ -375,96 +225,47 @@ public sealed class DistributedCacheTests(bool isAsync)
         var options = new DistributedCacheEntryOptions();
         Assert.Multiple(() =>
         {
-            Assert.That(async () => await _cache.GetAsync("key", cancelled), Throws.InstanceOf<OperationCanceledException>());
-            Assert.That(async () => await _cache.TryGetAsync("key", new ArrayBufferWriter<byte>(), cancelled), Throws.InstanceOf<OperationCanceledException>());
-            Assert.That(async () => await _cache.SetAsync("key", [9], options, cancelled), Throws.InstanceOf<OperationCanceledException>());
-            Assert.That(async () => await _cache.SetAsync("key", new ReadOnlySequence<byte>([9]), options, cancelled), Throws.InstanceOf<OperationCanceledException>());
-            Assert.That(async () => await _cache.RefreshAsync("key", cancelled), Throws.InstanceOf<OperationCanceledException>());
-            Assert.That(async () => await _cache.RemoveAsync("key", cancelled), Throws.InstanceOf<OperationCanceledException>());
-            Assert.That(_cache.Get("key"), Is.EqualTo(Value));
+            Assert.That(async () => await Cache.GetAsync("key", cancelled), Throws.InstanceOf<OperationCanceledException>());
+            Assert.That(async () => await Cache.TryGetAsync("key", new ArrayBufferWriter<byte>(), cancelled), Throws.InstanceOf<OperationCanceledException>());
+            Assert.That(async () => await Cache.SetAsync("key", [9], options, cancelled), Throws.InstanceOf<OperationCanceledException>());
+            Assert.That(async () => await Cache.SetAsync("key", new ReadOnlySequence<byte>([9]), options, cancelled), Throws.InstanceOf<OperationCanceledException>());
+            Assert.That(async () => await Cache.RefreshAsync("key", cancelled), Throws.InstanceOf<OperationCanceledException>());
+            Assert.That(async () => await Cache.RemoveAsync("key", cancelled), Throws.InstanceOf<OperationCanceledException>());
+            Assert.That(Cache.Get("key"), Is.EqualTo(Value));
         });
     }
 
     [Test]
     public void AfterDispose_EveryCallThrowsObjectDisposed()
     {
-        _services.Dispose();
+        Services.Dispose();
         foreach (var call in CallsWith("key"))
         {
             Assert.That(async () => await call(), Throws.TypeOf<ObjectDisposedException>());
         }
     }
 
-    [Test]
-    public async Task Expiry_GoesByTheTimeProviderOnly()
-    {
-        await Set("key", Value, new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = TimeSpan.FromTicks(1) });
-        Assert.That(await Get("key"), Is.EqualTo(Value), "no time has passed on the clock that counts");
-    }
-
-    private async Task<byte[]?> Get(string key) => isAsync ? await _cache.GetAsync(key) : _cache.Get(key);
-
-    private async Task<bool> TryGet(string key, IBufferWriter<byte> destination) =>
-        isAsync ? await _cache.TryGetAsync(key, destination) : _cache.TryGet(key, destination);
-
-    private async Task Set(string key, byte[] value, DistributedCacheEntryOptions? options = null)
-    {
-        options ??= new DistributedCacheEntryOptions();
-        if (isAsync)
-        {
-            await _cache.SetAsync(key, value, options);
-        }
-        else
-        {
-            _cache.Set(key, value, options);
-        }
-    }
-
-    private async Task Remove(string key)
-    {
-        if (isAsync)
-        {
-            await _cache.RemoveAsync(key);
-        }
-        else
-        {
-            _cache.Remove(key);
-        }
-    }
-
-    private async Task Refresh(string key)
-    {
-        if (isAsync)
-        {
-            await _cache.RefreshAsync(key);
-        }
-        else
-        {
-            _cache.Refresh(key);
-        }
-    }
-
     private List<Func<Task>> CallsWith(string key)
     {
         var options = new DistributedCacheEntryOptions();
-        return isAsync
+        return IsAsync
             ?
             [
-                () => _cache.GetAsync(key),
-                () => _cache.TryGetAsync(key, new ArrayBufferWriter<byte>()).AsTask(),
-                () => _cache.SetAsync(key, Value, options),
-                () => _cache.SetAsync(key, new ReadOnlySequence<byte>(Value), options).AsTask(),
-                () => _cache.RefreshAsync(key),
-                () => _cache.RemoveAsync(key),
+                () => Cache.GetAsync(key),
+                () => Cache.TryGetAsync(key, new ArrayBufferWriter<byte>()).AsTask(),
+                () => Cache.SetAsync(key, Value, options),
+                () => Cache.SetAsync(key, new ReadOnlySequence<byte>(Value), options).AsTask(),
+                () => Cache.RefreshAsync(key),
+                () => Cache.RemoveAsync(key),
             ]
             :
             [
-                () => Task.FromResult(_cache.Get(key)),
-                () => Task.FromResult(_cache.TryGet(key, new ArrayBufferWriter<byte>())),
-                () => Run(() => _cache.Set(key, Value, options)),
-                () => Run(() => _cache.Set(key, new ReadOnlySequence<byte>(Value), options)),
-                () => Run(() => _cache.Refresh(key)),
-                () => Run(() => _cache.Remove(key)),
+                () => Task.FromResult(Cache.Get(key)),
+                () => Task.FromResult(Cache.TryGet(key, new ArrayBufferWriter<byte>())),
+                () => Run(() => Cache.Set(key, Value, options)),
+                () => Run(() => Cache.Set(key, new ReadOnlySequence<byte>(Value), options)),
+                () => Run(() => Cache.Refresh(key)),
+                () => Run(() => Cache.Remove(key)),
             ];
 
         static Task Run(Action action)
