@@ -224,11 +224,16 @@ internal sealed class ReadPath(
         return ReadReply.Of(head, buffer.AsMemory(0, head.ValueLength), rented: buffer);
     }
 
-    /// <summary>What this node's word is worth now; after a standstill no more than that of a node which imports.</summary>
+    /// <summary>
+    /// What this node's word is worth now; after a standstill no more than that of a node which imports. The pulse says so until the routing does:
+    /// if that changed meanwhile, it may be what changed.
+    /// </summary>
     private Standing StandingOf(Routing routing, Slot slot)
     {
         var standing = routing.StandingOf(slot);
-        return standing is Standing.Primary or Standing.Replica && !routing.IsAlone && pulse.IsLate ? Standing.Importing : standing;
+        return standing is Standing.Primary or Standing.Replica && !routing.IsAlone && (pulse.IsLate || ownership.Current != routing)
+            ? Standing.Importing
+            : standing;
     }
 
     private static IReadOnlyList<PeerAddress> HoldersOf(Routing routing, Slot slot) => routing.Import.IsPending(slot)

@@ -24,8 +24,9 @@ internal sealed class AsyncSignal(bool inline) : IValueTaskSource
             return new ValueTask(this, _core.Version);
         }
 
-        // Kept: a Set that comes just now finds Kept too and leaves it; what it announces is there already when the caller looks.
-        Volatile.Write(ref _state, Clear);
+        // Kept: a Set that comes just now finds Kept too and leaves it; what it announces is there already when the caller looks. That takes a
+        // full fence: with less, the caller could look before others see that nothing is kept any more.
+        Interlocked.Exchange(ref _state, Clear);
         return default;
     }
 

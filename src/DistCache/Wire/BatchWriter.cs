@@ -104,7 +104,8 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, Func<Task>? rest
     /// <summary>True if its wake-up was not put off already.</summary>
     public bool TryDefer() => Interlocked.Exchange(ref _isDeferred, 1) == 0;
 
-    public void EndDeferral() => Volatile.Write(ref _isDeferred, 0);
+    /// <summary>Whoever wakes it after this: a full fence, since one that finds the wake-up still put off relies on it.</summary>
+    public void EndDeferral() => Interlocked.Exchange(ref _isDeferred, 0);
 
     /// <summary>Waits until something was sent. For one waiter, the reader of requests.</summary>
     public ValueTask WaitForRoomAsync() => _room.WaitAsync();

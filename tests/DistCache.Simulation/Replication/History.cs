@@ -20,7 +20,7 @@ internal sealed record Write(string Key, int? Value, TimeSpan Start, TimeSpan? L
 
     public bool IsAcknowledged => End < TimeSpan.MaxValue;
 
-    /// <summary>All nodes worked by one table when it was acknowledged.</summary>
+    /// <summary>All nodes worked by one table when it was acknowledged, and answered each other in time.</summary>
     public bool WasSettled { get; private set; }
 
     public void Acknowledge(TimeSpan now, EntryVersion? held, bool isSettled) => (End, Version, WasSettled) = (now, held, isSettled);
@@ -48,7 +48,7 @@ internal sealed class History
     /// </summary>
     private static readonly TimeSpan Resolution = TimeSpan.FromMilliseconds(5);
 
-    /// <summary>The same while tables differ: a node whose clock is behind the others' has what the last message told it.</summary>
+    /// <summary>The same while tables differ or answers are late: a node whose clock is behind the others' has what the last message told it.</summary>
     public TimeSpan UnsettledResolution { get; set; } = Resolution;
 
     /// <summary>Messages take their time, and what remains of a lifetime is told in them; one that a paused node found late lives longer by that.</summary>
