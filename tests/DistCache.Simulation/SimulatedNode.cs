@@ -26,6 +26,7 @@ internal sealed class SimulatedNode(
     Simulation simulation, int number, string name, PeerAddress address, Func<SimulatedNode, Seams, IProcess> compose)
 {
     private int _starts;
+    private long _asleepSince;
     private Life? _life;
     private IProcess? _process;
     private SimulatedTransport? _transport;
@@ -76,13 +77,15 @@ internal sealed class SimulatedNode(
     public void Pause()
     {
         Note("is paused");
+        _asleepSince = simulation.Now;
         _life!.Pause();
     }
 
-    /// <summary>SIGCONT.</summary>
-    public void Resume()
+    /// <summary>SIGCONT; or the machine slept, and its clock for durations with it.</summary>
+    public void Resume(bool machineSlept = false)
     {
-        Note("goes on");
+        Note(machineSlept ? "wakes up" : "goes on");
+        _life!.SleptTicks += machineSlept ? simulation.Now - _asleepSince : 0;
         simulation.Resume(_life!.Continue());
     }
 

@@ -1,13 +1,13 @@
 namespace DistCache.Simulation;
 
-/// <summary>The clock of one life: monotonic time is the simulation's, the wall clock is wrong by what the node's is.</summary>
+/// <summary>The clock of one life: monotonic time is the simulation's, without what its machine slept; the wall clock is wrong by what the node's is.</summary>
 internal sealed class SimulatedTime(Simulation simulation, Life life) : TimeProvider
 {
     private static readonly DateTimeOffset Start = new(2026, 11, 21, 0, 0, 0, TimeSpan.Zero);
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
-    public override long GetTimestamp() => simulation.Now;
+    public override long GetTimestamp() => simulation.Now - life.SleptTicks;
 
     public override DateTimeOffset GetUtcNow() => Start + simulation.Elapsed + life.Node.ClockError;
 

@@ -178,6 +178,9 @@ internal sealed class Life(SimulatedNode node, PeerAddress address)
 
     public bool IsPaused { get; private set; }
 
+    /// <summary>For how many ticks its machine slept, and its clock for durations with it.</summary>
+    public long SleptTicks { get; set; }
+
     public void Pause() => IsPaused = true;
 
     /// <summary>Gives what waited, in the order in which it came.</summary>

@@ -82,7 +82,7 @@ internal static partial class Log
     [LoggerMessage(306, LogLevel.Warning, "Members that were apart from this side for longer than tombstones live are back; they take no part in it until the smaller side has begun anew: {Strangers}.")]
     public static partial void StrangersMet(ILogger logger, string strangers);
 
-    [LoggerMessage(307, LogLevel.Warning, "This node dropped all that it held and goes on as {Identity}: it was apart from the others, or stood still, for longer than tombstones live.")]
+    [LoggerMessage(307, LogLevel.Warning, "This node dropped all that it held and goes on as {Identity}: it was apart from others, or stood still while they went on, for longer than tombstones live.")]
     public static partial void BegunAnew(ILogger logger, NodeIdentity identity);
 
     // Memory

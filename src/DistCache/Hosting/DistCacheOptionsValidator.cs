@@ -133,7 +133,7 @@ internal sealed class DistCacheOptionsValidator : IValidateOptions<DistCacheOpti
         CheckEnum("Replication.ReadFrom", replication.ReadFrom, failures);
         CheckEnum("Replication.OnReadFailure", replication.OnReadFailure, failures);
         CheckRange("Replication.Timeout", replication.Timeout, TimeSpan.FromMilliseconds(10), TimeSpan.FromMinutes(1), failures);
-        CheckRange("Replication.TombstoneLifetime", replication.TombstoneLifetime, TimeSpan.FromMinutes(1), TimeSpan.FromDays(7), failures);
+        CheckRange("Replication.TombstoneLifetime", replication.TombstoneLifetime, ReplicationOptions.SmallestTombstoneLifetime, TimeSpan.FromDays(7), failures);
         CheckRange("Replication.MinimumMembers", replication.MinimumMembers, 1, MaximumMembers, failures);
     }
 

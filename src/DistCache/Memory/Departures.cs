@@ -16,7 +16,11 @@ internal sealed class Departures(TierMemory tier, EntryStore store, ShardCounter
     private readonly Queue<(byte[] Key, ulong KeyHash, Slot Slot, EntryVersion Version)> _unwritten = [];
 
     /// <summary>True where the entry has an end and that has come.</summary>
-    public bool IsDue(uint handle, long now) => _memory.Header(handle).Expires && GoesAt(handle) <= now;
+    public bool IsDue(uint handle, long now)
+    {
+        ref var header = ref _memory.Header(handle);
+        return header.Expires && GoesAt(handle) <= now && !(header.IsTombstone && tier.NoticeStandstill(now) && GoesAt(handle) > now);
+    }
 
     /// <summary>Removes the entry if its time is over.</summary>
     public bool ExpireIfDue(uint handle, long now)

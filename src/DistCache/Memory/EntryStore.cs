@@ -72,7 +72,13 @@ internal sealed class EntryStore
 
     public bool IsLarge(uint handle) => _lists.SizeClassOf(handle) == _classes.LargeClass;
 
-    public EntryInfo InfoOf(uint handle) => _memory.Header(handle).InfoIn(_memory.Chunk(handle));
+    public EntryInfo InfoOf(uint handle)
+    {
+        var info = _memory.Header(handle).InfoIn(_memory.Chunk(handle));
+        return info.IsTombstone && info.Expiration.AbsoluteAt < _tier.TombstonesStayUntil
+            ? info with { Expiration = new Expiration(_tier.TombstonesStayUntil, 0) }
+            : info;
+    }
 
     /// <summary>Counts as a use; moves the last access forward.</summary>
     public void Use(uint handle, long lastAccess)

@@ -362,7 +362,7 @@ internal sealed class MemoryTier : IDisposable
             ObjectDisposedException.ThrowIf(_isDisposed, this);
             if (_memory is null)
             {
-                _memory = new TierMemory(SizeLimit, Eviction, _tuning, _tombstoneLifetime);
+                _memory = new TierMemory(SizeLimit, Eviction, _tuning, _tombstoneLifetime, Now);
                 _sweeper = new Sweeper(this, _time);
             }
 

@@ -34,11 +34,17 @@ internal sealed class TierMemory : IDisposable
     /// <summary>Clocks are kept in steps of 2^26, about a second: so a watermark of four bytes a slot reaches to the year 2109.</summary>
     private const int ConfirmedShift = 26;
 
+    /// <summary>A sweep that comes so late, ms, shows that the process stood still.</summary>
+    private static readonly long LateSweep = 2 * (long)MemoryTier.SweepInterval.TotalMilliseconds;
+
     private readonly uint[] _confirmed;
     private int _entryCount;
+    private long _sweptAt;
+    private long _tombstonesStayUntil;
 
-    public TierMemory(long sizeLimit, Eviction eviction, TierTuning tuning, long tombstoneLifetime)
+    public TierMemory(long sizeLimit, Eviction eviction, TierTuning tuning, long tombstoneLifetime, long now)
     {
+        _sweptAt = now;
         SizeLimit = sizeLimit;
         TombstoneLifetime = tombstoneLifetime;
         _confirmed = new uint[tombstoneLifetime > 0 ? Slot.Count : 0];
@@ -110,6 +116,32 @@ internal sealed class TierMemory : IDisposable
 
     /// <summary>How long an entry that goes before all owners are known to hold it is remembered, ms; 0 where nobody else could hold it.</summary>
     public long TombstoneLifetime { get; }
+
+    /// <summary>
+    /// No tombstone goes before this. While a process stands still no other one can hear of a removal from it: so after a standstill those that
+    /// were there are kept for as long as if they had just come.
+    /// </summary>
+    public long TombstonesStayUntil => Volatile.Read(ref _tombstonesStayUntil);
+
+    /// <summary>True if the process stood still until now. Asked before a tombstone goes, since that may be before the first sweep.</summary>
+    public bool NoticeStandstill(long now)
+    {
+        if (now - Volatile.Read(ref _sweptAt) < LateSweep)
+        {
+            return false;
+        }
+
+        Volatile.Write(ref _tombstonesStayUntil, now + TombstoneLifetime);
+        Volatile.Write(ref _sweptAt, now);
+        return true;
+    }
+
+    /// <summary>A sweep begins.</summary>
+    public void Swept(long now)
+    {
+        NoticeStandstill(now);
+        Volatile.Write(ref _sweptAt, now);
+    }
 
     /// <summary>All owners of the slot hold what is held here of versions below this clock; taken back only by <see cref="ForgetConfirmations"/>.</summary>
     public void Confirm(Slot slot, ulong clock)

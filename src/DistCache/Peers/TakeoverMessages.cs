@@ -12,10 +12,12 @@ internal sealed record HoldingsRequest(ulong TableHash) : PeerRequest
 }
 
 /// <summary>
-/// The slots that the sender holds any entry or tombstone of, by its table; the members that it misses, or that are strangers to it; and
-/// whether it has got everything of the slots that it owns.
+/// The slots that the sender holds any entry or tombstone of, by its table; the members that it misses, or that are strangers to it, and itself
+/// where it stood still and does not know whether it was missed; whether it has got everything of the slots that it owns; and how long removals
+/// are remembered where that is shortest, as far as it knows; zero from one that does not say.
 /// </summary>
-internal sealed record HoldingsReply(ulong TableHash, SlotSet Held, IReadOnlyList<Absence> Missing, bool IsWhole) : PeerReply;
+internal sealed record HoldingsReply(
+    ulong TableHash, SlotSet Held, IReadOnlyList<Absence> Missing, bool IsWhole, TimeSpan TombstoneLifetime = default) : PeerReply;
 
 /// <summary>A member that was given up, and for how many milliseconds more it may come back with what it held; 0 if that is too late.</summary>
 internal readonly record struct Absence(NodeIdentity Identity, long Milliseconds)

@@ -1,4 +1,5 @@
 using DistCache.Membership;
+using DistCache.Memory;
 using DistCache.Peers;
 
 namespace DistCache.Replication;
@@ -12,18 +13,35 @@ namespace DistCache.Replication;
 /// Members tell each other, so that a node which never saw the absent one knows of it too; one that has met nobody since its start takes it
 /// that there are others.
 /// </para>
+/// <para>
+/// Time in which this node stood still counts for nothing here, as it does not for its tombstones: it removed nothing meanwhile. Whether
+/// others did only they can tell, so after a long standstill it is <see cref="IsUnsure"/> of all that it holds until they have.
+/// </para>
 /// </summary>
 internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
 {
     /// <summary>As many as a cluster can have members; of more the longest absent one is forgotten.</summary>
     private const int LimitOfAbsences = 256;
 
+    /// <summary>
+    /// A standstill that does not count. Longer than the one after which tombstones are kept for longer: time may pass for tombstones and not
+    /// for absences, but never the other way round.
+    /// </summary>
+    private static readonly TimeSpan Uncounted = 3 * MemoryTier.SweepInterval;
+
     private readonly Lock _lock = new();
     private readonly Dictionary<NodeIdentity, long> _since = [];
-    private readonly HashSet<NodeIdentity> _strangers = [];
-    private readonly long _startedAt = time.GetTimestamp();
+    private readonly HashSet<NodeName> _unheard = [];
+    private readonly TimeSpan _shortestLifetime =
+        lifetime < ReplicationOptions.SmallestTombstoneLifetime ? lifetime : ReplicationOptions.SmallestTombstoneLifetime;
+
+    private TimeSpan _lifetime = lifetime;
+    private long _startedAt = time.GetTimestamp();
+    private long _ranAt = time.GetTimestamp();
+    private long _wokeAt;
     private bool _hasMetOthers;
     private volatile bool _hasStrangers;
+    private volatile bool _isUnsure;
 
     /// <summary>Nobody is away whose copies matter.</summary>
     public bool IsNone
@@ -32,8 +50,9 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
         {
             lock (_lock)
             {
-                return !_since.Values.Any(since => time.GetElapsedTime(since) < lifetime)
-                    && (_hasMetOthers || time.GetElapsedTime(_startedAt) > lifetime);
+                RunLocked();
+                return !_since.Values.Any(since => time.GetElapsedTime(since) < _lifetime)
+                    && (_hasMetOthers || time.GetElapsedTime(_startedAt) > _lifetime);
             }
         }
     }
@@ -41,11 +60,55 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
     /// <summary>Members are here that were away for too long.</summary>
     public bool HasStrangers => _hasStrangers;
 
+    /// <summary>This node stood still for long, and somebody who is here has not said yet that he did not go on without it.</summary>
+    public bool IsUnsure => _isUnsure;
+
+    /// <summary>
+    /// The same, or whoever has not said so is not here. It wrote nothing meanwhile, so against those who went on without it, it has no claim
+    /// to stay.
+    /// </summary>
+    public bool HasStoodStill
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _unheard.Count > 0;
+            }
+        }
+    }
+
     /// <summary>
     /// Away for so long, a node comes back too late. Shorter than tombstones live, since it could not be heard for a while before it was given
-    /// up: an eighth of that is minutes where giving up takes less than one.
+    /// up: an eighth of the shortest that they may live is more than that takes.
     /// </summary>
     public static TimeSpan TooLong(TimeSpan tombstoneLifetime) => tombstoneLifetime * 7 / 8;
+
+    /// <summary>This node runs: to be called again and again.</summary>
+    public void Run()
+    {
+        lock (_lock)
+        {
+            RunLocked();
+        }
+    }
+
+    /// <summary>This node stood still until now. If tombstones may have gone elsewhere meanwhile, these members may have gone on without it for too long.</summary>
+    public void StandStill(TimeSpan length, MembershipView members)
+    {
+        lock (_lock)
+        {
+            RunLocked();
+            if (length < TooLong(_shortestLifetime))
+            {
+                return;
+            }
+
+            _unheard.UnionWith(OthersIn(members).Select(static member => member.Name));
+            _wokeAt = time.GetTimestamp();
+            _isUnsure = _unheard.Count > 0;
+        }
+    }
 
     public bool IsStranger(NodeIdentity identity)
     {
@@ -56,23 +119,23 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
 
         lock (_lock)
         {
-            return _strangers.Contains(identity);
+            return IsTooLateLocked(identity);
         }
     }
 
-    /// <summary>Who is away or a stranger, and for how much longer it may come back.</summary>
-    public IReadOnlyList<Absence> Tell()
+    /// <summary>Who is away or a stranger, and for how much longer it may come back; this node itself, while it may have been gone on without.</summary>
+    public (IReadOnlyList<Absence> Missing, TimeSpan TombstoneLifetime) Tell(NodeIdentity self)
     {
         lock (_lock)
         {
-            var absences = _strangers.Select(static identity => new Absence(identity, 0)).ToList();
-            foreach (var (identity, since) in _since)
+            RunLocked();
+            var absences = _since.Select(absence => new Absence(absence.Key, MillisecondsLeft(absence.Value))).ToList();
+            if (_unheard.Count > 0)
             {
-                var left = lifetime - time.GetElapsedTime(since);
-                absences.Add(new Absence(identity, Math.Max(0, (long)left.TotalMilliseconds)));
+                absences.Add(new Absence(self, 0));
             }
 
-            return absences;
+            return (absences, _lifetime);
         }
     }
 
@@ -81,62 +144,69 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
     {
         lock (_lock)
         {
-            _hasMetOthers |= view.Members.Any(member => member.Name != view.Self.Name && Ownership.MayHold(member));
+            RunLocked();
+            _hasMetOthers |= OthersIn(view).Any();
             foreach (var member in view.Members.Where(member => member.State == MemberState.Dead))
             {
-                MissLocked(member.Record.Identity, time.GetTimestamp());
+                MissLocked(member.Record.Identity, time.GetTimestamp(), view);
             }
 
-            foreach (var (identity, since) in _since.Where(absence => IsOver(absence.Key, view)).ToArray())
+            foreach (var identity in _since.Keys.Where(identity => IsOver(identity, view)).ToArray())
             {
-                _since.Remove(identity);
-                if (IsBack(identity, view) && time.GetElapsedTime(since) >= TooLong(lifetime))
+                if (!IsBack(identity, view) || !IsTooLateLocked(identity))
                 {
-                    _strangers.Add(identity);
+                    _since.Remove(identity);
                 }
             }
 
-            _strangers.RemoveWhere(identity => IsOver(identity, view) && !IsBack(identity, view));
-            _hasStrangers = _strangers.Any(identity => IsBack(identity, view));
-            return _hasStrangers ? new MembershipView(view.Self, view.Members.RemoveAll(member => member.Name != view.Self.Name && _strangers.Contains(member.Record.Identity))) : view;
+            _hasStrangers = _since.Keys.Any(identity => IsBack(identity, view));
+            _isUnsure = OthersIn(view).Any(member => _unheard.Contains(member.Name));
+            return _hasStrangers ? new MembershipView(view.Self, view.Members.RemoveAll(member => member.Name != view.Self.Name && IsTooLateLocked(member.Record.Identity))) : view;
         }
     }
 
     /// <summary>
-    /// Another member knows of these; true if the strangers may be others now. A stranger's word counts for nothing, and who calls this node or one of
-    /// its table a stranger without being of that table himself, is one: he started anew on another side, and this node knows him from nowhere.
+    /// Another member knows of these; true if others are strangers now, or this node has become sure. A stranger's word counts for nothing, and
+    /// who calls this node or one of its table a stranger without being of that table himself, is one: he started anew on another side, and this
+    /// node knows him from nowhere.
     /// </summary>
-    public bool Hear(NodeIdentity from, IReadOnlyList<Absence> absences, Routing routing, MembershipView view)
+    public bool Hear(NodeIdentity from, HoldingsReply told, Routing routing, MembershipView view)
     {
         lock (_lock)
         {
-            if (_strangers.Contains(from))
+            RunLocked();
+            if (IsTooLateLocked(from))
             {
                 return false;
             }
 
+            // Where one forgets removals earlier than the others, all go by that.
+            var tellersLifetime = told.TombstoneLifetime > TimeSpan.Zero ? told.TombstoneLifetime : _lifetime;
+            _lifetime = tellersLifetime < _lifetime && tellersLifetime >= _shortestLifetime ? tellersLifetime : _lifetime;
             var isOfTheTable = routing.Knows(from);
-            if (absences.Any(absence => absence.IsTooLate
+            if (told.Missing.Any(absence => absence.IsTooLate && absence.Identity != from
                 && (absence.Identity == view.Self.Record.Identity
-                    || (!isOfTheTable && routing.Knows(absence.Identity) && !_strangers.Contains(absence.Identity)))))
+                    || (!isOfTheTable && routing.Knows(absence.Identity) && !IsTooLateLocked(absence.Identity)))))
             {
-                return _strangers.Add(from);
+                EstrangeLocked(from);
+                return true;
             }
 
-            var before = _strangers.Count;
-            foreach (var absence in absences)
+            var isNews = _unheard.Remove(from.Name);
+            foreach (var absence in told.Missing.Where(absence => absence.Identity != from && !IsTooLateLocked(absence.Identity)))
             {
                 if (absence.IsTooLate && IsBack(absence.Identity, view))
                 {
-                    _strangers.Add(absence.Identity);
+                    EstrangeLocked(absence.Identity);
+                    isNews = true;
                 }
                 else if (!IsOver(absence.Identity, view))
                 {
-                    MissLocked(absence.Identity, BeginOf(absence));
+                    MissLocked(absence.Identity, Ago(TooLong(tellersLifetime) - TimeSpan.FromMilliseconds(absence.Milliseconds)), view);
                 }
             }
 
-            return _strangers.Count > before;
+            return isNews;
         }
     }
 
@@ -146,25 +216,62 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
         lock (_lock)
         {
             _since.Clear();
-            _strangers.Clear();
-            _strangers.UnionWith(told.Where(static absence => absence.IsTooLate).Select(static absence => absence.Identity));
+            _unheard.Clear();
+            _isUnsure = false;
+            foreach (var absence in told.Where(static absence => absence.IsTooLate))
+            {
+                EstrangeLocked(absence.Identity);
+            }
         }
     }
 
-    private long BeginOf(Absence absence)
-    {
-        var left = Math.Clamp(absence.Milliseconds, 0, (long)lifetime.TotalMilliseconds);
-        return time.GetTimestamp() - (long)((lifetime.TotalMilliseconds - left) / 1_000 * time.TimestampFrequency);
-    }
+    private static IEnumerable<Member> OthersIn(MembershipView view) =>
+        view.Members.Where(member => member.Name != view.Self.Name && Ownership.MayHold(member));
 
-    private void MissLocked(NodeIdentity identity, long since)
+    /// <summary>Whoever looks first after a standstill takes it out of what counts.</summary>
+    private void RunLocked()
     {
-        if (_strangers.Contains(identity) || !_since.TryAdd(identity, since) || _since.Count <= LimitOfAbsences)
+        var now = time.GetTimestamp();
+        var gap = now - _ranAt;
+        _ranAt = now;
+        if (time.GetElapsedTime(now - gap, now) >= Uncounted)
         {
-            return;
+            _startedAt += gap;
+            _wokeAt += gap;
+            foreach (var (identity, since) in _since.ToArray())
+            {
+                _since[identity] = since + gap;
+            }
         }
 
-        _since.Remove(_since.MinBy(static absence => absence.Value).Key);
+        if (_unheard.Count > 0 && time.GetElapsedTime(_wokeAt) >= _lifetime)
+        {
+            // They are not coming back, and this node has gone on for as long as any other may have.
+            _unheard.Clear();
+            _isUnsure = false;
+        }
+    }
+
+    private long MillisecondsLeft(long since) => Math.Max(0, (long)(TooLong(_lifetime) - time.GetElapsedTime(since)).TotalMilliseconds);
+
+    private long Ago(TimeSpan age)
+    {
+        var clamped = age < TimeSpan.Zero ? TimeSpan.Zero : age;
+        return time.GetTimestamp() - (long)(clamped.TotalSeconds * time.TimestampFrequency);
+    }
+
+    /// <summary>Away for too long; a stranger if it is here all the same.</summary>
+    private bool IsTooLateLocked(NodeIdentity identity) =>
+        _since.TryGetValue(identity, out var since) && time.GetElapsedTime(since) >= TooLong(_lifetime);
+
+    private void EstrangeLocked(NodeIdentity identity) => _since[identity] = Ago(_lifetime);
+
+    private void MissLocked(NodeIdentity identity, long since, MembershipView view)
+    {
+        if (_since.TryAdd(identity, since) && _since.Count > LimitOfAbsences)
+        {
+            _since.Remove(_since.Where(absence => !IsBack(absence.Key, view)).MinBy(static absence => absence.Value).Key);
+        }
     }
 
     /// <summary>It is back, as itself or in another life, or has left in good order.</summary>

@@ -151,7 +151,7 @@ internal sealed class AntiEntropy(
                 return;
             }
 
-            ownership.Hear(member.Record.Identity, holdings.Missing);
+            ownership.Hear(member.Record.Identity, holdings);
             var held = holdings.Held.Copy();
             if (routing.Table.IndexOf(member.Name) is >= 0 and var index && shared.TryGetValue((ushort)index, out var owned))
             {

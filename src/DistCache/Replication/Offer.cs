@@ -47,6 +47,11 @@ internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider tim
     /// </summary>
     public async Task<long> MakeAsync(Member owner, IReadOnlyList<HeldVersion> entries, Routing routing, Action<int> held, CancellationToken cancellationToken)
     {
+        if (routing.IsUnsure)
+        {
+            return 0;
+        }
+
         var compare = new CompareRequest(entries, routing.Table.Hash);
         var bytes = entries.Sum(static entry => (long)entry.Key.Length);
         var reply = await calls.SendAsync(owner, compare, routing, options.Timeout, cancellationToken).ConfigureAwait(false);

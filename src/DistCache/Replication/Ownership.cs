@@ -40,9 +40,9 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
     }
 
     /// <summary>Another member says whom it misses.</summary>
-    public void Hear(NodeIdentity from, IReadOnlyList<Absence> missing)
+    public void Hear(NodeIdentity from, HoldingsReply told)
     {
-        if (absences.Hear(from, missing, _current, _members))
+        if (absences.Hear(from, told, _current, _members))
         {
             Review();
         }
@@ -63,19 +63,23 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
     }
 
     /// <summary>
-    /// This node did not run for a while, and others may have led its slots meanwhile: it vouches for none until it has compared them
+    /// This node did not run for so long, and others may have led its slots meanwhile: it vouches for none until it has compared them
     /// with every other member.
     /// </summary>
-    public void Doubt()
+    /// <param name="stoodStill">For how long.</param>
+    /// <param name="noted">Called when the doubt is there for all to see, and nobody was asked yet, who may ask back.</param>
+    public void Doubt(TimeSpan stoodStill, Action noted)
     {
         Routing old;
         Routing routing;
         lock (_lock)
         {
             old = _current;
-            routing = _current = new Routing(old.View, old.Table, ImportFor(old, old.View, old.Table, doubtsAll: true));
+            absences.StandStill(stoodStill, _members);
+            routing = _current = new Routing(old.View, old.Table, ImportFor(old, old.View, old.Table, doubtsAll: true), absences.IsUnsure);
         }
 
+        noted();
         Announce(old, routing);
     }
 
@@ -88,11 +92,11 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
         var doubtsAll = self.Identity != before.Identity || self.Refutation > before.Refutation;
         if (!doubtsAll && !IsNews(old, settled) && !view.Members.Any(member => HasReturned(member, old)))
         {
-            return new Routing(view, old.Table, old.Import);
+            return new Routing(view, old.Table, old.Import, absences.IsUnsure);
         }
 
         var table = IsSameTable(old.Table, settled, replicaCount) ? old.Table : BuildTable(settled, replicaCount);
-        return new Routing(view, table, ImportFor(old, view, table, doubtsAll));
+        return new Routing(view, table, ImportFor(old, view, table, doubtsAll), absences.IsUnsure);
     }
 
     /// <summary>Outside the lock; two announcements may overlap, so subscribers take <see cref="Current"/>.</summary>

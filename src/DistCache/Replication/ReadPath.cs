@@ -50,8 +50,7 @@ internal sealed class ReadPath(
     /// <summary>The same of any key of a slot.</summary>
     public bool AnswersAlone(Slot slot)
     {
-        var routing = ownership.Current;
-        return StandingOf(routing, slot) switch
+        return StandingOf(slot, out var routing) switch
         {
             Standing.Primary => options.ReadFrom != ReadFrom.Majority || routing.IsAlone,
             Standing.Replica => options.ReadFrom == ReadFrom.Nearest,
@@ -185,10 +184,8 @@ internal sealed class ReadPath(
     /// <summary>Answers another node's read; a value that is longer than <paramref name="room"/> is not there, but its length is told.</summary>
     public ReadHead Answer(in ReadQuestion question, Span<byte> room)
     {
-        var routing = ownership.Current;
-        var slot = Slot.Of(question.Key);
-        var standing = StandingOf(routing, slot);
-        if (standing == Standing.Holder && !question.AsHolder)
+        var standing = StandingOf(Slot.Of(question.Key), out var routing);
+        if (standing == Standing.Holder && (!question.AsHolder || routing.IsUnsure))
         {
             return NotMine(routing);
         }
@@ -202,7 +199,7 @@ internal sealed class ReadPath(
             info.Version,
             !isHit ? default : info.Expiration == Expiration.None ? RemainingTime.Unlimited : info.ToRemaining(Now),
             isHit && question.WithValue ? length : 0,
-            standing == Standing.Importing ? HoldersOf(routing, slot) : []);
+            standing == Standing.Importing ? routing.Import.HoldersOf(Slot.Of(question.Key)) : []);
     }
 
     /// <summary>This node does not own the slot, by this table.</summary>
@@ -225,20 +222,19 @@ internal sealed class ReadPath(
     }
 
     /// <summary>
-    /// What this node's word is worth now; after a standstill no more than that of a node which imports. The pulse says so until the routing does:
-    /// if that changed meanwhile, it may be what changed.
+    /// What this node's word is worth now; right after a standstill not what it was before. The routing is taken after the pulse was asked: whoever
+    /// notes a standstill, this thread or another one, has changed it by then.
     /// </summary>
-    private Standing StandingOf(Routing routing, Slot slot)
+    private Standing StandingOf(Slot slot, out Routing routing)
     {
-        var standing = routing.StandingOf(slot);
-        return standing is Standing.Primary or Standing.Replica && !routing.IsAlone && (pulse.IsLate || ownership.Current != routing)
-            ? Standing.Importing
-            : standing;
-    }
+        if (!ownership.Current.IsAlone)
+        {
+            pulse.NoticeStandstill();
+        }
 
-    private static IReadOnlyList<PeerAddress> HoldersOf(Routing routing, Slot slot) => routing.Import.IsPending(slot)
-        ? routing.Import.HoldersOf(slot)
-        : [.. routing.LiveMembers.Where(member => !routing.IsSelf(member)).Select(member => member.Address)];
+        routing = ownership.Current;
+        return routing.StandingOf(slot);
+    }
 
     /// <summary>The primary, if it is another node and believed to answer.</summary>
     private Member? FindRemotePrimary(Routing routing, Slot slot)

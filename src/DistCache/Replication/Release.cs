@@ -42,6 +42,11 @@ internal sealed class Release(Ownership ownership, MemoryTier memory, Offer offe
 
     private async Task ReleaseAllAsync(Routing routing, CancellationToken cancellationToken)
     {
+        if (routing.IsUnsure)
+        {
+            return;
+        }
+
         var foreign = Foreign(routing);
         var cursor = default(TierCursor);
         var released = 0;

@@ -3,6 +3,9 @@ namespace DistCache;
 /// <summary>How many copies there are, and what a read or a write waits for.</summary>
 public sealed class ReplicationOptions
 {
+    /// <summary>An eighth of it, more than a minute, is longer than giving a member up takes among 256 of them.</summary>
+    internal static readonly TimeSpan SmallestTombstoneLifetime = TimeSpan.FromMinutes(10);
+
     /// <summary>
     /// The copies of an entry beside the primary's, 0 to 7; 1 unless set. An acknowledged write survives the crash of so many nodes at
     /// once, with <see cref="WriteAck.All"/>. Each costs its share of memory on every node and a message a write. The largest one
@@ -23,7 +26,7 @@ public sealed class ReplicationOptions
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// How long "removed" is remembered, 1 minute to 7 days; 1 hour unless set. Nodes that were apart for seven eighths of it or longer do not
+    /// How long "removed" is remembered, 10 minutes to 7 days; 1 hour unless set. Of different ones the shortest counts. Nodes that were apart for seven eighths of it or longer do not
     /// bring their entries back: of two sides that meet again then, the one with fewer members drops all that it holds, also what was
     /// acknowledged there meanwhile. Longer costs memory for what was removed, at most a tenth of the budget.
     /// </summary>

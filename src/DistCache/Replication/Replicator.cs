@@ -9,6 +9,8 @@ namespace DistCache.Replication;
 /// <summary>The verbs of this folder, put together for one node, and the hand that gives each request to the verb that answers it.</summary>
 internal sealed class Replicator
 {
+    private static readonly PeerFault Unsure = new(FaultKind.Failed, "This node stood still for longer than removals may be remembered, and does not know yet what it missed.");
+
     private static readonly PeerFault ApartForTooLong = new(FaultKind.Failed, "Apart for longer than tombstones live: one of both sides must begin anew.");
 
     private readonly TimeSpan _greetTimeout;
@@ -44,7 +46,7 @@ internal sealed class Replicator
         _renewals = new Renewals(Ownership, memory, Calls, _missedUses, time, options);
         var tolerance = options.Timeout > Pulse.SmallestTolerance ? options.Timeout : Pulse.SmallestTolerance;
         _reunion = new Reunion(Ownership, _absences, memory, Calls, time, options, logger);
-        _pulse = new Pulse(Ownership, _reunion, time, tolerance, options.TombstoneLifetime);
+        _pulse = new Pulse(Ownership, _absences, time, tolerance);
         _offer = new Offer(memory, Calls, time, options);
         _debts = new Debts(Ownership, Calls, _offer, time, logger);
         Writes = new WritePath(Ownership, memory, Calls, _debts, clock, time, options);
@@ -115,22 +117,28 @@ internal sealed class Replicator
     public bool MustKnowWhoAsks => _absences.HasStrangers;
 
     /// <summary>Answers a request about entries; null for one that is about something else.</summary>
-    public ValueTask<PeerReply>? Handle(NodeIdentity from, PeerRequest request) => request switch
+    public ValueTask<PeerReply>? Handle(NodeIdentity from, PeerRequest request)
     {
-        ReadRequest or WriteRequest or ReplicateRequest or TouchRequest or TransferRequest or CompareRequest or DigestRequest
-            when _absences.IsStranger(from) => new(ApartForTooLong),
-        ReadRequest { AsHolder: false } when !_isOpen => new(ReadReply.Of(ReadPath.NotMine(Ownership.Current), default, rented: [])),
-        WriteRequest when !_isOpen => new(new WriteReply(WriteOutcome.NotMine, Ownership.Current.Table.Hash, 0, 0)),
-        ReadRequest read => new(Reads.Handle(read)),
-        WriteRequest write => Writes.HandleAsync(write),
-        ReplicateRequest replicate => new(Writes.Handle(replicate)),
-        TouchRequest touch => new(_renewals.Handle(touch)),
-        HoldingsRequest holdings => new(_takeover.Handle(holdings)),
-        TransferRequest transfer => new(_transfer.Handle(transfer)),
-        CompareRequest compare => new(_offer.Handle(compare, Ownership.Current)),
-        DigestRequest digest => new(_antiEntropy.Handle(digest)),
-        _ => null,
-    };
+        // Before anything is given away of which it does not know whether it is still good.
+        _pulse.NoticeStandstill();
+        return request switch
+        {
+            ReadRequest or WriteRequest or ReplicateRequest or TouchRequest or TransferRequest or CompareRequest or DigestRequest
+                when _absences.IsStranger(from) => new(ApartForTooLong),
+            ReadRequest { AsHolder: false } when !_isOpen => new(ReadReply.Of(ReadPath.NotMine(Ownership.Current), default, rented: [])),
+            WriteRequest when !_isOpen => new(new WriteReply(WriteOutcome.NotMine, Ownership.Current.Table.Hash, 0, 0)),
+            ReadRequest read => new(Reads.Handle(read)),
+            WriteRequest write => Writes.HandleAsync(write),
+            ReplicateRequest replicate => new(Writes.Handle(replicate)),
+            TouchRequest touch => new(_renewals.Handle(touch)),
+            HoldingsRequest holdings => new(_takeover.Handle(holdings)),
+            TransferRequest when Ownership.Current.IsUnsure => new(Unsure),
+            TransferRequest transfer => new(_transfer.Handle(transfer)),
+            CompareRequest compare => new(_offer.Handle(compare, Ownership.Current)),
+            DigestRequest digest => new(_antiEntropy.Handle(digest)),
+            _ => null,
+        };
+    }
 
     /// <summary>A round of anti-entropy, now.</summary>
     public Task CompareAsync() => _antiEntropy.CompareWithAllAsync();

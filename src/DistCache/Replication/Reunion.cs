@@ -14,6 +14,8 @@ namespace DistCache.Replication;
 /// with the smallest name.</item>
 /// <item>A node whose side loses <see cref="RoundsToLose"/> times in succession clears itself and takes a new incarnation, which says "started
 /// empty": it is a stranger to nobody, and fetches what it owns.</item>
+/// <item>A node that stood still, and that somebody went on without, does so at once: it wrote nothing meanwhile. Others do not count it either,
+/// as long as it says that it stood still.</item>
 /// </list>
 /// Two sides never both lose: nobody counts more in another side than that counts in itself. A side of which only a part answers looks smaller
 /// than it is, so that at the worst none loses, and it is asked again.
@@ -52,6 +54,11 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
     private async Task LookAsync()
     {
         var routing = ownership.Current;
+        if (routing.IsUnsure && !absences.IsUnsure)
+        {
+            ownership.Review();
+        }
+
         var others = ownership.Members.Members.Where(member => !routing.IsSelf(member) && Ownership.MayHold(member)).ToArray();
         var strangers = Array.FindAll(others, member => absences.IsStranger(member.Record.Identity));
         if (strangers.Length > 0 && !_isApart)
@@ -60,7 +67,7 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
         }
 
         _isApart = strangers.Length > 0;
-        if (!_isApart)
+        if (!_isApart && !routing.IsUnsure)
         {
             _lost = 0;
             return;
@@ -74,15 +81,17 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
             if (reply is HoldingsReply holdings)
             {
                 told.Add(member.Record.Identity, holdings);
-                ownership.Hear(member.Record.Identity, holdings.Missing);
+                ownership.Hear(member.Record.Identity, holdings);
             }
         }
 
-        if (FindWinner(told) is not { } winner)
+        var self = ownership.Members.Self.Record.Identity;
+        var wasGoneOnWithout = absences.HasStoodStill && told.Values.Any(reply => Names(reply, self));
+        if (FindWinner(told, wasGoneOnWithout) is not { } winner)
         {
             _lost = 0;
         }
-        else if (++_lost >= RoundsToLose)
+        else if (wasGoneOnWithout || ++_lost >= RoundsToLose)
         {
             _lost = 0;
             BeginAnew(winner.SelectMany(identity => told[identity].Missing));
@@ -90,19 +99,24 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
     }
 
     /// <summary>The side to which this node's own one yields; null if it stays.</summary>
-    private IReadOnlyCollection<NodeIdentity>? FindWinner(Dictionary<NodeIdentity, HoldingsReply> told)
+    private IReadOnlyCollection<NodeIdentity>? FindWinner(Dictionary<NodeIdentity, HoldingsReply> told, bool wasGoneOnWithout)
     {
-        NodeIdentity[] best = [.. ownership.Members.Members
-            .Where(member => Ownership.MayHold(member) && !absences.IsStranger(member.Record.Identity))
+        NodeIdentity[] own = [.. ownership.Members.Members
+            .Where(member => !wasGoneOnWithout && Ownership.MayHold(member) && !absences.IsStranger(member.Record.Identity))
             .Select(static member => member.Record.Identity)];
-        var winner = best;
-        foreach (var side in told.Keys.Where(absences.IsStranger).GroupBy(identity => told[identity].TableHash, (_, identities) => identities.ToArray()))
+        var winner = own;
+        foreach (var side in told.Keys
+            .Where(identity => absences.IsStranger(identity) && !Names(told[identity], identity))
+            .GroupBy(identity => told[identity].TableHash, (_, identities) => identities.ToArray()))
         {
             winner = IsGreater(side, winner) ? side : winner;
         }
 
-        return winner == best ? null : winner;
+        return winner == own ? null : winner;
     }
+
+    /// <summary>That one says that this one was away for too long; said of itself, that it stood still.</summary>
+    private static bool Names(HoldingsReply reply, NodeIdentity identity) => reply.Missing.Any(absence => absence.IsTooLate && absence.Identity == identity);
 
     private static bool IsGreater(NodeIdentity[] side, NodeIdentity[] than) => side.Length != than.Length
         ? side.Length > than.Length

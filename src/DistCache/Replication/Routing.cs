@@ -14,16 +14,17 @@ internal sealed class Routing
 {
     private readonly ImmutableArray<Member> _byIndex;
 
-    public Routing(MembershipView view, SlotTable table, Import import)
+    public Routing(MembershipView view, SlotTable table, Import import, bool isUnsure = false)
     {
         View = view;
         Table = table;
         Import = import;
+        IsUnsure = isUnsure;
         SelfIndex = table.IndexOf(view.Self.Name);
         Origin = view.Self.Record.Identity.Origin;
         _byIndex = [.. table.Nodes.Select(node => view.Find(node.Name)!)];
         LiveMembers = [.. view.Members.Where(member => member.State is MemberState.Alive or MemberState.Suspect or MemberState.Leaving)];
-        IsOnlyNode = IsAlone && table.Nodes.Length == 1;
+        IsOnlyNode = IsAlone && table.Nodes.Length == 1 && !isUnsure;
     }
 
     public MembershipView View { get; }
@@ -32,6 +33,12 @@ internal sealed class Routing
 
     /// <summary>What this node still fetches of the slots that it owns.</summary>
     public Import Import { get; }
+
+    /// <summary>
+    /// What this node holds may have been removed and forgotten elsewhere while it stood still: until it knows better it shows nothing of that,
+    /// gives nothing away, and leads no write.
+    /// </summary>
+    public bool IsUnsure { get; }
 
     /// <summary>This node's index in the table; -1 if it owns nothing, because it is leaving or not settled yet.</summary>
     public int SelfIndex { get; }
@@ -43,7 +50,7 @@ internal sealed class Routing
     public ImmutableArray<Member> LiveMembers { get; }
 
     /// <summary>There is nobody else to ask or to tell.</summary>
-    public bool IsAlone => SelfIndex >= 0 && LiveMembers.Length == 1;
+    public bool IsAlone => SelfIndex >= 0 && LiveMembers.Length == 1 && !IsUnsure;
 
     /// <summary>There never was, or no longer is, anybody else: this node is the primary of every slot, whichever a key's is.</summary>
     public bool IsOnlyNode { get; }
@@ -60,7 +67,7 @@ internal sealed class Routing
     {
         var owners = Table.Owners(slot);
         var position = owners.IndexOf((ushort)SelfIndex);
-        if (SelfIndex < 0 || position < 0)
+        if (SelfIndex < 0 || position < 0 || IsUnsure)
         {
             return Standing.Holder;
         }

@@ -46,7 +46,8 @@ internal sealed class Takeover(
     public HoldingsReply Handle(HoldingsRequest request)
     {
         var routing = ownership.Current;
-        return new(routing.Table.Hash, memory.HeldSlots(), absences.Tell(), routing.Import.IsComplete);
+        var (missing, tombstoneLifetime) = absences.Tell(routing.View.Self.Record.Identity);
+        return new(routing.Table.Hash, memory.HeldSlots(), missing, routing.Import.IsComplete, tombstoneLifetime);
     }
 
     private void Begin(Routing routing)
@@ -126,7 +127,7 @@ internal sealed class Takeover(
                 return false;
             }
 
-            ownership.Hear(source.Record.Identity, told.Missing);
+            ownership.Hear(source.Record.Identity, told);
             holdings = told;
         }
 

@@ -59,7 +59,7 @@ internal sealed class WritePath(
         var slot = Slot.Of(key);
         var owners = routing.Table.Owners(slot);
         var isLarge = value.Length > LaneLimits.InlineBytes;
-        var isDirect = !isLarge && IsWhole(routing, owners);
+        var isDirect = !isLarge && !routing.IsUnsure && IsWhole(routing, owners);
         var rented = isDirect ? ArrayPool<byte>.Shared.Rent(key.Length + (int)value.Length) : [];
         var version = new EntryVersion(clock.Next(), routing.Origin);
         var flags = remove ? EntryFlags.Tombstone : EntryFlags.None;
@@ -313,7 +313,7 @@ internal sealed class WritePath(
         foreach (var index in routing.Table.Owners(slot))
         {
             var owner = routing[index];
-            if (passed.Contains(owner.Record.Identity) || !Ownership.MayHold(owner))
+            if (passed.Contains(owner.Record.Identity) || !Ownership.MayHold(owner) || (routing.IsUnsure && routing.IsSelf(owner)))
             {
                 continue;
             }

@@ -25,10 +25,10 @@ internal static class TakeoverCodec
         return request;
     }
 
-    /// <summary>[table, slots, [[identity, milliseconds], …], is whole]</summary>
+    /// <summary>[table, slots, [[identity, milliseconds], …], is whole, tombstone lifetime in ms]</summary>
     public static void Write(in MessagePackWriter writer, uint id, ulong clock, HoldingsReply reply)
     {
-        new MessageHead(MessageKind.HoldingsReply, id, clock, 4).Write(writer);
+        new MessageHead(MessageKind.HoldingsReply, id, clock, 5).Write(writer);
         writer.Write(reply.TableHash);
         Write(writer, reply.Held);
         writer.WriteArrayHeader(reply.Missing.Count);
@@ -40,12 +40,20 @@ internal static class TakeoverCodec
         }
 
         writer.Write(reply.IsWhole);
+        writer.Write((long)reply.TombstoneLifetime.TotalMilliseconds);
     }
 
     public static HoldingsReply ReadHoldingsReply(MessageHead head, ref MessagePackReader reader)
     {
         var extra = head.FieldsAfter(4);
         var reply = new HoldingsReply(reader.ReadUInt64(), ReadSlots(ref reader), ReadAbsences(ref reader), reader.ReadBoolean());
+        if (extra > 0)
+        {
+            // Nodes from before it was told end here.
+            reply = reply with { TombstoneLifetime = TimeSpan.FromMilliseconds((double)reader.ReadUpTo(int.MaxValue)) };
+            extra--;
+        }
+
         reader.Finish(extra);
         return reply;
     }

@@ -47,6 +47,7 @@ public sealed class OptionsValidationTests
         yield return Case(o => o.Replication.OnReadFailure = (OnReadFailure)2, "Replication.OnReadFailure", "2");
         yield return Case(o => o.Replication.Timeout = TimeSpan.FromMilliseconds(9), "Replication.Timeout", "00:00:00.0090000", "00:00:00.0100000");
         yield return Case(o => o.Replication.TombstoneLifetime = TimeSpan.FromDays(8), "Replication.TombstoneLifetime", "8.00:00:00", "7.00:00:00");
+        yield return Case(o => o.Replication.TombstoneLifetime = TimeSpan.FromMinutes(9), "Replication.TombstoneLifetime", "00:09:00", "00:10:00");
         yield return Case(o => o.Replication.MinimumMembers = 0, "Replication.MinimumMembers", "is 0");
         yield return Case(o => o.Replication.MinimumMembers = 257, "Replication.MinimumMembers", "257", "256");
     }

@@ -57,7 +57,7 @@ internal sealed class MemoryPartsTests
     [Test]
     public void Sketch_CountsUsesAndForgetsThem()
     {
-        using var memory = new TierMemory(4 << 20, Eviction.Lfu, default, tombstoneLifetime: 0);
+        using var memory = new TierMemory(4 << 20, Eviction.Lfu, default, tombstoneLifetime: 0, now: 0);
         var sketch = new FrequencySketch(memory.Pool, 0);
         Assert.That(sketch.TryResize(1_000));
         for (var i = 0; i < 6; i++)
@@ -83,7 +83,7 @@ internal sealed class MemoryPartsTests
     {
         const int firstEntries = 1_000;
         const int lastEntries = 9_000;
-        using var memory = new TierMemory(4 << 20, Eviction.Lfu, default, tombstoneLifetime: 0);
+        using var memory = new TierMemory(4 << 20, Eviction.Lfu, default, tombstoneLifetime: 0, now: 0);
         var sketch = new FrequencySketch(memory.Pool, 0);
         Assert.That(sketch.TryResize(firstEntries));
         var keys = Enumerable.Range(1, 100).Select(i => 0x9E3779B97F4A7C15 * (ulong)i).ToArray();
@@ -128,7 +128,7 @@ internal sealed class MemoryPartsTests
     [Test]
     public void NoteOfAUse_ThatComesLate_TouchesNothingButLiveValuesOfItsShard()
     {
-        using var memory = new TierMemory(64 << 20, Eviction.Lru, new TierTuning(2), tombstoneLifetime: 0);
+        using var memory = new TierMemory(64 << 20, Eviction.Lru, new TierTuning(2), tombstoneLifetime: 0, now: 0);
         var notes = new UseNotes();
         var own = new EntryStore(memory, 0, 64, Eviction.Lru, new ShardCounters(), notes);
         var other = new EntryStore(memory, 1, 64, Eviction.Lru, new ShardCounters(), new UseNotes());

@@ -42,6 +42,26 @@ public sealed class UnconfirmedTests
         Assert.That(_tier.Statistics.Entries, Is.Zero);
     }
 
+    /// <summary>While the process stood still nobody could hear of the removal from it: what is left of its time begins when it runs again.</summary>
+    [TestCase(true)]
+    [TestCase(false)]
+    public void Tombstone_AfterAStandstill_LivesAsIfItHadJustCome(bool isRead)
+    {
+        PutExpiring("a", 1_000);
+        _time.Advance(TimeSpan.FromSeconds(10));
+        _time.Jump(TimeSpan.FromHours(10));
+        if (isRead)
+        {
+            Assert.That(_tier.Look("a", out var info), Is.EqualTo(LookupOutcome.Tombstone), "before any sweep");
+            Assert.That(info.DueAt, Is.EqualTo(_time.Milliseconds() + (long)Lifetime.TotalMilliseconds), "as others are told");
+        }
+
+        _time.Advance(Lifetime - TimeSpan.FromSeconds(1));
+        Assert.That(_tier.Statistics.Tombstones, Is.EqualTo(1));
+        _time.Advance(TimeSpan.FromSeconds(11));
+        Assert.That(_tier.Statistics.Entries, Is.Zero);
+    }
+
     [Test]
     public void ExpiredEntry_ShownToAVisitor_IsATombstone()
     {

@@ -172,6 +172,25 @@ public sealed class TakeoverTests
         Assert.That(await b.Replicator.IsSafeToStopAsync(default), Is.False, "a member works by another table");
     }
 
+    /// <summary>It has what it needs itself, and owes nobody; but the only other copy of what it holds is not there yet.</summary>
+    [Test]
+    public async Task SafeToStop_IsNotSaid_WhileAnotherMemberImports()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (stays, restarts) = (cluster.Nodes[0], cluster.Nodes[1]);
+        await stays.SetAsync(InMemoryCluster.KeyLedBy(stays, stays), [1]);
+        cluster.Fault = (from, _, request) => from == cluster.Nodes[1] && request is TransferRequest ? PeerFault.TimedOut : null;
+        cluster.Nodes[1] = cluster.Add("b", restarts.Identity.Incarnation + 1_000);
+        cluster.Settle();
+        cluster.Time.Advance(TimeSpan.FromSeconds(3));
+        Assert.That(stays.Replicator.Ownership.Current.Import.IsComplete, Is.True, "it has all that it owns");
+        Assert.That(await stays.Replicator.IsSafeToStopAsync(default), Is.False);
+
+        cluster.Fault = static (_, _, _) => null;
+        cluster.Time.Advance(TimeSpan.FromSeconds(3));
+        Assert.That(await stays.Replicator.IsSafeToStopAsync(default), Is.True);
+    }
+
     [Test]
     public async Task SafeToStop_IsNotSaid_ByOneThatOwesACopy()
     {
@@ -225,10 +244,10 @@ public sealed class TakeoverTests
         using var cluster = new InMemoryCluster("a", "b", "c");
         var (asleep, key) = await SleepThroughAWriteAsync(cluster);
         Assert.That(asleep.Held(key), Is.EqualTo(new byte[] { 1 }), "it slept through the second write");
+        Assert.That(asleep.Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.False, "before any timer had its turn, and with nobody to compare with");
 
         cluster.Fault = static (_, _, _) => null;
 
-        Assert.That(asleep.Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.False, "before any timer had its turn");
         Assert.That(await asleep.GetAsync(key), Is.EqualTo(new byte[] { 2 }));
         Assert.That(await cluster.Nodes[2].GetAsync(key), Is.EqualTo(new byte[] { 2 }));
         cluster.Time.Advance(TimeSpan.FromSeconds(1));

@@ -57,7 +57,7 @@ internal static class SampleMessages
         yield return new ProbeReply([Member]);
         yield return new IndirectProbeReply(Reached: true, Refused: true, [Member]);
         yield return new ExchangeReply([Member, Member]);
-        yield return new HoldingsReply(Table, Slots(), [new Absence(Identity, 5_000)], IsWhole: true);
+        yield return new HoldingsReply(Table, Slots(), [new Absence(Identity, 5_000)], IsWhole: true, TimeSpan.FromHours(1));
         yield return new TransferReply([Entry, Entry with { Value = default, Flags = EntryFlags.Tombstone }], 99, IsEnd: true, Lookups: 1L << 40);
         yield return new CompareReply(IsOwner: true, [0, 1, 70_000]);
         yield return new DigestReply(IsSameTable: true, Slots());
