@@ -222,6 +222,8 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
             {
                 EstrangeLocked(absence.Identity);
             }
+
+            _hasStrangers = _since.Count > 0;
         }
     }
 

@@ -16,6 +16,12 @@ internal sealed class ReadRepair(WritePath writes, PeerCalls calls, HybridClock 
     /// <param name="behind">The owners that answered with less.</param>
     public void Mend(Routing routing, ReadOnlyMemory<byte> key, ReadReply newest, IEnumerable<Member> behind)
     {
+        // By another table an owner that answered may be a stranger by now, to whom this node has yielded.
+        if (!writes.IsCurrent(routing))
+        {
+            return;
+        }
+
         // A write that is under way repairs itself.
         var isUnderWay = clock.Current - Math.Min(clock.Current, newest.Version.Clock) < (ulong)options.Timeout.TotalMilliseconds << HybridClock.CounterBits;
         if (isUnderWay || newest.Outcome is not (ReadOutcome.Hit or ReadOutcome.Tombstone))

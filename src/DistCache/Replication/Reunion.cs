@@ -42,12 +42,13 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
     /// <param name="told">Who is a stranger to those whom it joins.</param>
     public void BeginAnew(IEnumerable<Absence> told)
     {
-        // Before the new life begins, since others will ask that for what it holds; and after, for what came meanwhile from the old side.
-        memory.Clear();
+        // From here on nothing is taken of the old side, and what was being taken just then goes the second time. All of that before the new life
+        // begins, since what comes then is there to stay.
         absences.BeginAnew(told);
+        memory.Clear();
+        memory.Clear();
         TakeNewLife();
         ownership.Review();
-        memory.Clear();
         Log.BegunAnew(logger, ownership.Current.View.Self.Record.Identity);
     }
 

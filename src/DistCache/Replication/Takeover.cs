@@ -160,6 +160,7 @@ internal sealed class Takeover(
         return ReferenceEquals(current.Import, routing.Import)
             && current.View.Find(source.Name) is { } member
             && member.Record.Identity == source.Record.Identity
-            && Ownership.MayHold(member);
+            && Ownership.MayHold(member)
+            && !absences.IsStranger(source.Record.Identity);
     }
 }

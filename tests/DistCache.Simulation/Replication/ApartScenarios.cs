@@ -164,9 +164,58 @@ public sealed class ApartScenarios
         cluster.CheckEverything();
     }
 
-    private static CacheCluster Form(string cut, out SimulatedNode[][] sides)
+    /// <summary>
+    /// Two nodes of the yielding side could not reach each other for a while, and what one wrote is on its way to the other when the one or the other begins
+    /// anew: as a debt, as a comparison and as a transfer, with other delays for each seed.
+    /// </summary>
+    [Test]
+    public void BeginningAnew_WhileCopiesAreOnTheirWay_TakesNoneOfThem([Values(1, 2)] int beginner, [Range(1, 8)] int seed)
     {
-        var cluster = new CacheCluster(cut.Count(char.IsDigit), keys: Keys, options: new ReplicationOptions { TombstoneLifetime = Lifetime }).Form();
+        var begins = TimeSpan.MaxValue;
+        RunYieldingSide(seed, healedAt: begins, (cluster, sides) => begins = TimeUntilBegun(cluster, sides[1][beginner]));
+        RunYieldingSide(seed, healedAt: begins - TimeSpan.FromMilliseconds(50), (cluster, sides) =>
+        {
+            Heal(cluster, sides[0], begins: sides[1]);
+            cluster.CheckEverything();
+        });
+    }
+
+    /// <param name="seed">Decides about delays.</param>
+    /// <param name="healedAt">When its nodes reach each other again, from when the sides do.</param>
+    /// <param name="then">The sides do.</param>
+    private static void RunYieldingSide(int seed, TimeSpan healedAt, Action<CacheCluster, SimulatedNode[][]> then)
+    {
+        using var cluster = Form("012|345", out var sides, seed);
+        WriteOnBothSides(cluster, sides, stays: 0);
+        var (writer, cutOff) = (sides[1][1], sides[1][2]);
+        cluster.Simulation.Schedule(TimeSpan.FromSeconds(8), null, () =>
+        {
+            cluster.Members.Cut([writer], [cutOff]);
+            for (var i = 0; i < Keys; i++)
+            {
+                Start(CacheCluster.CacheOf(writer).WriteAsync($"k{i}", -2));
+            }
+        });
+        if (healedAt < TimeSpan.MaxValue)
+        {
+            cluster.Simulation.Schedule(healedAt, null, () => Array.ForEach([(writer, cutOff), (cutOff, writer)], link => cluster.Members.SetLoss(link.Item1, link.Item2, 0)));
+            cluster.Simulation.Schedule(healedAt + TimeSpan.FromMilliseconds(49), null, () =>
+                Array.ForEach(sides[1], static node => CacheCluster.CacheOf(node).Replicator.Ownership.Doubt(TimeSpan.FromSeconds(1), static () => { })));
+        }
+
+        then(cluster, sides);
+    }
+
+    private static TimeSpan TimeUntilBegun(CacheCluster cluster, SimulatedNode node)
+    {
+        var life = node.Identity;
+        cluster.Members.Network.Heal();
+        return cluster.Simulation.RunUntil(() => node.Identity != life, ReunionLimit, "it begins anew");
+    }
+
+    private static CacheCluster Form(string cut, out SimulatedNode[][] sides, int seed = 1)
+    {
+        var cluster = new CacheCluster(cut.Count(char.IsDigit), seed, Keys, options: new ReplicationOptions { TombstoneLifetime = Lifetime }).Form();
         for (var i = 0; i < Keys; i++)
         {
             // Not told to the history: where both copies are on the side that begins anew, they go with it.
