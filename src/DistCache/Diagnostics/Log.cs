@@ -85,6 +85,9 @@ internal static partial class Log
     [LoggerMessage(307, LogLevel.Warning, "This node dropped all that it held and goes on as {Identity}: it was apart from others, or stood still while they went on, for longer than tombstones live.")]
     public static partial void BegunAnew(ILogger logger, NodeIdentity identity);
 
+    [LoggerMessage(308, LogLevel.Warning, "This node stood still for {Duration}, in which others may have removed what it holds and forgotten that: it shows nothing of it until they have answered, or were given up.")]
+    public static partial void BecameUnsure(ILogger logger, TimeSpan duration);
+
     // Memory
 
 

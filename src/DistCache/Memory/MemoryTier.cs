@@ -265,6 +265,9 @@ internal sealed class MemoryTier : IDisposable
         }
     }
 
+    /// <summary>The process does not stand still: tombstones grow older. Beside the sweep, which may take longer than its interval.</summary>
+    internal void NoteThatItRuns() => _memory?.NoteThatItRuns(Now);
+
     /// <summary>One round of what the sweeper does.</summary>
     internal void Sweep()
     {

@@ -31,6 +31,8 @@ internal sealed class Sweeper : IDisposable
             return;
         }
 
+        tier.NoteThatItRuns();
+
         // A sweep of very many entries may take longer than the interval.
         if (Interlocked.Exchange(ref _isSweeping, 1) == 0)
         {

@@ -34,17 +34,17 @@ internal sealed class TierMemory : IDisposable
     /// <summary>Clocks are kept in steps of 2^26, about a second: so a watermark of four bytes a slot reaches to the year 2109.</summary>
     private const int ConfirmedShift = 26;
 
-    /// <summary>A sweep that comes so late, ms, shows that the process stood still.</summary>
-    private static readonly long LateSweep = 2 * (long)MemoryTier.SweepInterval.TotalMilliseconds;
+    /// <summary>A sweeper that comes so late, ms, shows that the process stood still.</summary>
+    private static readonly long LateSweeper = 2 * (long)MemoryTier.SweepInterval.TotalMilliseconds;
 
     private readonly uint[] _confirmed;
     private int _entryCount;
-    private long _sweptAt;
+    private long _ranAt;
     private long _tombstonesStayUntil;
 
     public TierMemory(long sizeLimit, Eviction eviction, TierTuning tuning, long tombstoneLifetime, long now)
     {
-        _sweptAt = now;
+        _ranAt = now;
         SizeLimit = sizeLimit;
         TombstoneLifetime = tombstoneLifetime;
         _confirmed = new uint[tombstoneLifetime > 0 ? Slot.Count : 0];
@@ -126,21 +126,21 @@ internal sealed class TierMemory : IDisposable
     /// <summary>True if the process stood still until now. Asked before a tombstone goes, since that may be before the first sweep.</summary>
     public bool NoticeStandstill(long now)
     {
-        if (now - Volatile.Read(ref _sweptAt) < LateSweep)
+        if (now - Volatile.Read(ref _ranAt) < LateSweeper)
         {
             return false;
         }
 
         Volatile.Write(ref _tombstonesStayUntil, now + TombstoneLifetime);
-        Volatile.Write(ref _sweptAt, now);
+        Volatile.Write(ref _ranAt, now);
         return true;
     }
 
-    /// <summary>A sweep begins.</summary>
-    public void Swept(long now)
+    /// <summary>The sweeper's timer has its turn.</summary>
+    public void NoteThatItRuns(long now)
     {
         NoticeStandstill(now);
-        Volatile.Write(ref _sweptAt, now);
+        Volatile.Write(ref _ranAt, now);
     }
 
     /// <summary>All owners of the slot hold what is held here of versions below this clock; taken back only by <see cref="ForgetConfirmations"/>.</summary>

@@ -17,7 +17,6 @@ internal sealed class TierSweep(TimeProvider time, ILogger logger)
     public void Run(TierMemory memory)
     {
         var now = time.GetUtcNow().ToUnixTimeMilliseconds();
-        memory.Swept(now);
         var pages = memory.Pool.PageCount;
         for (var page = 0; page < pages; page++)
         {

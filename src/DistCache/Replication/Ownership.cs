@@ -80,6 +80,11 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
         }
 
         noted();
+        if (routing.IsUnsure && !old.IsUnsure)
+        {
+            Log.BecameUnsure(logger, stoodStill);
+        }
+
         Announce(old, routing);
     }
 

@@ -47,7 +47,7 @@ internal sealed class Takeover(
     {
         var routing = ownership.Current;
         var (missing, tombstoneLifetime) = absences.Tell(routing.View.Self.Record.Identity);
-        return new(routing.Table.Hash, memory.HeldSlots(), missing, routing.Import.IsComplete, tombstoneLifetime);
+        return new(routing.Table.Hash, memory.HeldSlots(), missing, routing.Import.IsComplete && !routing.IsUnsure, tombstoneLifetime);
     }
 
     private void Begin(Routing routing)

@@ -72,6 +72,17 @@ internal sealed class MessageCodecTests
         Assert.That(Describe(Decode(buffer.Written.ToArray(), isRequest)), Is.EqualTo(Describe(Decode(message, isRequest))));
     }
 
+    /// <summary>Nodes from before it was told do not say how long they remember removals.</summary>
+    [Test]
+    public void HoldingsReply_WithoutALifetime_IsRead()
+    {
+        var reply = new HoldingsReply(1, new SlotSet(), [], IsWhole: true);
+        var message = Encode(reply);
+        message[0]--;
+
+        Assert.That(Describe(DecodeReply(message[..^1], out _)), Is.EqualTo(Describe(reply)));
+    }
+
     [TestCaseSource(nameof(SmallMessages))]
     public void Message_WithBytesBehindIt_IsMalformed(byte[] message, bool isRequest) =>
         Assert.That(() => Decode([.. message, 0], isRequest), Throws.TypeOf<RefusalException>());
