@@ -42,6 +42,7 @@ internal sealed class Release(Ownership ownership, MemoryTier memory, Offer offe
 
     private async Task ReleaseAllAsync(Routing routing, CancellationToken cancellationToken)
     {
+        // Everything looks like somebody else's then, and none of it would be offered.
         if (routing.IsUnsure)
         {
             return;

@@ -81,6 +81,10 @@ public sealed class StandstillScenarios
             node.Resume(machineSlept);
             WaitForABeat(cluster, machineSlept);
             ReadUntil(cluster, cluster.Simulation.Elapsed + TimeSpan.FromSeconds(secondsBetweenStarts));
+            if (secondsBetweenStarts > 0 && !machineSlept)
+            {
+                Assert.That(node.Identity.Incarnation, Is.Not.EqualTo(lives[node]), () => $"It does not wait to begin anew. {cluster.Simulation.Describe()}");
+            }
         }
 
         ReadUntilSettled(cluster);
