@@ -25,7 +25,7 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
 
     public void Start()
     {
-        Note();
+        Note(time.GetTimestamp(), time.GetUtcNow().Ticks);
         var interval = tolerance / BeatsPerTolerance < LongestInterval ? tolerance / BeatsPerTolerance : LongestInterval;
         using (ExecutionContext.SuppressFlow())
         {
@@ -40,7 +40,7 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
     {
         if (!IsLate)
         {
-            return false;
+            return;
         }
 
         // What begins now is not the caller's.
@@ -48,32 +48,32 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
         {
             Beat();
         }
-
-        return true;
     }
 
     private void Beat()
     {
         // The clock that counts durations stands still itself while a virtual machine is suspended; the one on the wall does not. If that was
         // set, and nobody stood still, a comparison was for nothing.
-        var since = time.GetElapsedTime(Volatile.Read(ref _lastBeat));
-        var sinceAtWall = time.GetUtcNow() - new DateTimeOffset(Volatile.Read(ref _lastBeatAt), TimeSpan.Zero);
+        var (now, wall) = (time.GetTimestamp(), time.GetUtcNow().Ticks);
+        var since = time.GetElapsedTime(Volatile.Read(ref _lastBeat), now);
+        var sinceAtWall = TimeSpan.FromTicks(wall - Volatile.Read(ref _lastBeatAt));
         var stoodStill = since > sinceAtWall ? since : sinceAtWall;
         absences.Run();
         if (stoodStill > tolerance)
         {
             // Doubt first: between the two, whoever looks sees lateness or doubt. Two beats at once doubt twice, which costs and harms nothing.
-            ownership.Doubt(stoodStill, Note);
+            ownership.Doubt(stoodStill, () => Note(now, wall));
         }
         else
         {
-            Note();
+            Note(now, wall);
         }
     }
 
-    private void Note()
+    /// <summary>The beat was then, and not when it ends: the process may stand still in the middle of it.</summary>
+    private void Note(long now, long wall)
     {
-        Volatile.Write(ref _lastBeatAt, time.GetUtcNow().Ticks);
-        Volatile.Write(ref _lastBeat, time.GetTimestamp());
+        Volatile.Write(ref _lastBeatAt, wall);
+        Volatile.Write(ref _lastBeat, now);
     }
 }
