@@ -83,6 +83,24 @@ public sealed class ReadPathTests
         Assert.That((info.Version, info.IsTombstone), Is.EqualTo((newer, isTombstone)));
     }
 
+    /// <summary>Who answered may have become a stranger since, to whose adversaries this node has yielded.</summary>
+    [Test]
+    public async Task Get_ThatIsAnsweredAfterTheTableChanged_RepairsNothing()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 1, ReadFrom = ReadFrom.Majority }, "a", "b");
+        var (reader, other) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(reader, reader);
+        other.Replicator.Writes.Take(new EntryRecord(key, new EntryVersion(other.Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        cluster.Time.Advance(TimeSpan.FromSeconds(2));
+        var answer = new TaskCompletionSource();
+        cluster.Hold = (_, to, request) => to == other && request is ReadRequest ? answer.Task : null;
+        var read = reader.GetAsync(key);
+        reader.See([reader], _ => MemberState.Alive);
+        answer.SetResult();
+        Assert.That(await read, Is.EqualTo(new byte[] { 2 }));
+        Assert.That(reader.Held(key), Is.Null);
+    }
+
     [Test]
     public async Task Get_OfAWriteThatIsUnderWay_RepairsNothing()
     {

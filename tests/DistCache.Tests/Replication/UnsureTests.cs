@@ -50,6 +50,8 @@ public sealed class UnsureTests
             Take(Unsure, [(byte)i]);
         }
 
+        _cluster.Fault = static (_, _, request) => request is ReplicateRequest ? PeerFault.TimedOut : null;
+        await Unsure.SetAsync(InMemoryCluster.KeyLedBy(Unsure, Unsure), [1]);
         BecomeUnsure();
         _cluster.Delivered.Clear();
         var transfer = await Unsure.Replicator.Handle(_cluster.Nodes[1].Identity, new TransferRequest(SlotSet.All(), 0, 1_000))!.Value;
