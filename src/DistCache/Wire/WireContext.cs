@@ -8,6 +8,8 @@ namespace DistCache.Wire;
 internal sealed class WireContext(
     WireSettings settings, Func<NodeIdentity> identity, HybridClock clock, IPeerHandler handler, TimeProvider time, ILogger logger)
 {
+    private int _dials;
+
     public WireSettings Settings { get; } = settings;
 
     public HybridClock Clock { get; } = clock;
@@ -23,6 +25,9 @@ internal sealed class WireContext(
     /// <summary>Where calls go on when they have ended.</summary>
     public Completions Completions { get; } = new();
 
+    /// <summary>Dials all lanes.</summary>
+    public HttpMessageInvoker Client { get; } = LaneDial.CreateClient();
+
     /// <summary>When the data lanes last did anything, by the timestamps of <see cref="Time"/>.</summary>
     public long LastOnDataLanes { get; set; } = time.GetTimestamp() - time.TimestampFrequency;
 
@@ -35,6 +40,8 @@ internal sealed class WireContext(
 
     /// <summary>The end of all lanes.</summary>
     public CancellationTokenSource Closing { get; } = new();
+
+    public int NextDial() => Interlocked.Increment(ref _dials);
 
     /// <summary>As a timestamp; a message that carries a large value has more time.</summary>
     public long DeadlineAfter(TimeSpan timeout, TimeSpan extra)

@@ -12,13 +12,22 @@ internal static class WireLimits
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// A connection that was silent for so long is pinged. Soon, since one that a cut link has left hanging would otherwise wait for TCP's next
-    /// repetition, minutes after the link is mended.
+    /// A connection that was silent for so long is pinged by its dialler: often enough that nothing on the way forgets it. A node has three
+    /// to each peer and three from each, and every ping wakes two processes.
     /// </summary>
-    public static readonly TimeSpan KeepAliveDelay = TimeSpan.FromSeconds(5);
+    public static readonly TimeSpan KeepAliveDelay = TimeSpan.FromSeconds(30);
+
+    /// <summary>By its listener, who is only to notice that the dialler has gone: so late that the dialler's pings spare it its own.</summary>
+    public static readonly TimeSpan ListenerKeepAliveDelay = TimeSpan.FromSeconds(60);
 
     /// <summary>Without an answer to the ping in this time the connection is given up.</summary>
     public static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// So long after a request ran out of time, when the next one does and nothing was heard between them, a lane is given up. Soon, since one
+    /// that a cut link has left hanging would otherwise wait for TCP's next repetition, minutes after the link is mended.
+    /// </summary>
+    public static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(5);
 
     /// <summary>
     /// The longest message before the handshake is complete, and all that a dialler may send on a connection until then: a stranger gets no more of
