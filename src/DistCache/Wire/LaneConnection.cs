@@ -39,7 +39,7 @@ internal sealed class LaneConnection : IDisposable
         _dial = dial;
         _reader = reader;
         _lifetime = dial.Lifetime.Token;
-        _writer = new BatchWriter(lane, context.Clock, context.RestAsync);
+        _writer = new BatchWriter(lane, context.Clock, context.LargePace);
         _pending = new PendingTable(context.Time, OnLate);
         _onRead = () => Read(isFirst: false);
     }
@@ -221,7 +221,7 @@ internal sealed class LaneConnection : IDisposable
             Volatile.Write(ref _heardAt, _context.Time.GetTimestamp());
             if (_lane == Lane.Data)
             {
-                _context.LastOnDataLanes = _heardAt;
+                _context.LargePace.NoteSmall(_heardAt);
             }
 
             // What came with the end of the handshake is here already.

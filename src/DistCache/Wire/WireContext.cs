@@ -28,15 +28,8 @@ internal sealed class WireContext(
     /// <summary>Dials all lanes.</summary>
     public HttpMessageInvoker Client { get; } = LaneDial.CreateClient();
 
-    /// <summary>When the data lanes last did anything, by the timestamps of <see cref="Time"/>.</summary>
-    public long LastOnDataLanes { get; set; } = time.GetTimestamp() - time.TimestampFrequency;
-
-    /// <summary>
-    /// A rest in a large message while small ones are under way: they need the same processors, and a large one takes all there is.
-    /// </summary>
-    public Task RestAsync() => Time.GetElapsedTime(LastOnDataLanes) < WireLimits.BusyWithin
-        ? Task.Delay(WireLimits.RestBetweenChunks, Time, CancellationToken.None)
-        : Task.CompletedTask;
+    /// <summary>Between the chunks of large messages.</summary>
+    public LargePace LargePace { get; } = new(time);
 
     /// <summary>The end of all lanes.</summary>
     public CancellationTokenSource Closing { get; } = new();

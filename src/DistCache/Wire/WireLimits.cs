@@ -41,11 +41,14 @@ internal static class WireLimits
     /// </summary>
     public const int InlineMessageBytes = 256 << 10;
 
-    /// <summary>After so many chunks a large message rests, if small ones are under way between any two nodes here: see <see cref="WireContext.RestAsync"/>.</summary>
-    public const int ChunksBetweenRests = 3;
+    /// <summary>A chunk while small messages are under way: what takes a processor from them for some ten microseconds at each of five copies.</summary>
+    public const int BusyChunkBytes = 32 << 10;
 
-    /// <summary>The shortest rest that timers measure: 64 MiB rest for a fifth of a second in all.</summary>
-    public static readonly TimeSpan RestBetweenChunks = TimeSpan.FromMilliseconds(1);
+    /// <summary>The rest after a chunk while small messages are under way (<see cref="LargePace"/>).</summary>
+    public static readonly TimeSpan ShortestRest = TimeSpan.FromMicroseconds(100);
+
+    /// <summary>No small message came after all: the shortest time that timers measure.</summary>
+    public static readonly TimeSpan LongestRest = TimeSpan.FromMilliseconds(1);
 
     /// <summary>The data lanes are busy if they did anything in so short a time.</summary>
     public static readonly TimeSpan BusyWithin = TimeSpan.FromMilliseconds(5);
