@@ -122,13 +122,14 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
     /// </summary>
     private async ValueTask<bool> IsBackAsync(Membership.Member owner, Routing routing)
     {
+        var startedAt = time.GetTimestamp();
         var reply = await calls.SendAsync(owner.Address, new TouchRequest([]), Interval, _stopping.Token).ConfigureAwait(false);
         if (reply is not DoneReply)
         {
             return false;
         }
 
-        await calls.ConcludeAsync(owner, reply, routing, Lane.Data, Interval, _stopping.Token).ConfigureAwait(false);
+        await calls.ConcludeAsync(owner, reply, routing, Lane.Data, startedAt, Interval, _stopping.Token).ConfigureAwait(false);
         return calls.IsUsable(owner);
     }
 }

@@ -46,7 +46,7 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
 
         var startedAt = time.GetTimestamp();
         var reply = await SendAsync(to.Address, request, timeout, cancellationToken).ConfigureAwait(false);
-        await ConcludeAsync(to, reply, routing, request.Lane, timeout, cancellationToken, time.GetElapsedTime(startedAt)).ConfigureAwait(false);
+        await ConcludeAsync(to, reply, routing, request.Lane, startedAt, timeout, cancellationToken).ConfigureAwait(false);
         return reply;
     }
 
@@ -59,7 +59,7 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
     /// long as is left of <paramref name="timeout"/>.
     /// </summary>
     public ValueTask ConcludeAsync(
-        Member to, PeerReply reply, Routing routing, Lane lane, TimeSpan timeout, CancellationToken cancellationToken, TimeSpan spent = default)
+        Member to, PeerReply reply, Routing routing, Lane lane, long startedAt, TimeSpan timeout, CancellationToken cancellationToken)
     {
         if (reply is PeerFault fault)
         {
@@ -79,7 +79,7 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
             if (IsNotMine(reply))
             {
                 var exchange = Exchange(to.Address, cancellationToken);
-                return exchange.IsCompletedSuccessfully ? default : WaitAsync(exchange.AsTask(), timeout - spent);
+                return exchange.IsCompletedSuccessfully ? default : WaitAsync(exchange.AsTask(), timeout - time.GetElapsedTime(startedAt));
             }
 
             if (IsExchangeDue(to.Record.Identity))

@@ -234,8 +234,8 @@ internal sealed class LaneDial : IDisposable
     {
         _ when Find<PeerFaultException>(exception) is { } ended => ended.Fault,
         RefusalException refusal => new PeerFault(FaultKind.Refused, $"{_address}: {refusal.Message}"),
-        OperationCanceledException when _context.Closing.IsCancellationRequested => PeerLane.Closing,
-        OperationCanceledException when Lifetime.IsCancellationRequested => new PeerFault(
+        _ when _context.Closing.IsCancellationRequested => PeerLane.Closing,
+        _ when Lifetime.IsCancellationRequested => new PeerFault(
             FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
         _ when Find<SocketException>(exception) is { SocketErrorCode: SocketError.ConnectionRefused } => new PeerFault(
             FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
