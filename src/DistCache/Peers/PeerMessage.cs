@@ -67,6 +67,9 @@ internal enum FaultKind : byte
 internal sealed record PeerFault(FaultKind Kind, string Reason) : PeerReply
 {
     public static readonly PeerFault TimedOut = new(FaultKind.TimedOut, "No reply in time.");
+
+    /// <summary>The same on the bulk lane. Whoever is slow with a large value may answer small questions at once.</summary>
+    public static readonly PeerFault LargeTimedOut = new(FaultKind.TimedOut, "No reply in time, of a large value or about one.");
 }
 
 /// <summary>An entry as it travels: to a replica, in a transfer, in a repair.</summary>

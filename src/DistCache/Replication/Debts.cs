@@ -23,12 +23,11 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
     private readonly ConcurrentDictionary<NodeIdentity, ConcurrentQueue<HeldVersion>> _owed = new();
     private readonly CancellationTokenSource _stopping = new();
 
+    private int _isPaying;
     private int _beingPaid;
 
     /// <summary>No owner is known to lack anything. In this order: what is being paid is in no queue, and goes back to one before it counts no more.</summary>
     public bool AreNone => Volatile.Read(ref _beingPaid) == 0 && _owed.Values.All(static queue => queue.IsEmpty) && Volatile.Read(ref _beingPaid) == 0;
-
-    public void Start() => _ = Rounds.RunAsync(nameof(Debts), Interval, PayAllAsync, time, logger, _stopping.Token);
 
     public void Stop() => _stopping.Cancel();
 
@@ -38,6 +37,35 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
         if (queue.Count < MaximumOwed)
         {
             queue.Enqueue(entry);
+        }
+
+        StartPaying();
+    }
+
+    /// <summary>A node that owes nothing, and so most of them most of the time, is not woken ten times a second for that.</summary>
+    private void StartPaying()
+    {
+        if (Volatile.Read(ref _isPaying) != 0 || Interlocked.Exchange(ref _isPaying, 1) != 0)
+        {
+            return;
+        }
+
+        // The debt is this node's, and not that of the caller whose write left it.
+        using (ExecutionContext.IsFlowSuppressed() ? default(AsyncFlowControl?) : ExecutionContext.SuppressFlow())
+        {
+            _ = PayUntilNoneAsync();
+        }
+    }
+
+    private async Task PayUntilNoneAsync()
+    {
+        await Rounds.RunAsync(nameof(Debts), Interval, PayAllAsync, time, logger, _stopping.Token, () => AreNone).ConfigureAwait(false);
+
+        // In this order: who owes looks for the paying after it did.
+        Interlocked.Exchange(ref _isPaying, 0);
+        if (!AreNone && !_stopping.IsCancellationRequested)
+        {
+            StartPaying();
         }
     }
 
@@ -94,13 +122,14 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
     /// </summary>
     private async ValueTask<bool> IsBackAsync(Membership.Member owner, Routing routing)
     {
+        var startedAt = time.GetTimestamp();
         var reply = await calls.SendAsync(owner.Address, new TouchRequest([]), Interval, _stopping.Token).ConfigureAwait(false);
         if (reply is not DoneReply)
         {
             return false;
         }
 
-        await calls.ConcludeAsync(owner, reply, routing, Lane.Data, Interval, _stopping.Token).ConfigureAwait(false);
+        await calls.ConcludeAsync(owner, reply, routing, Lane.Data, startedAt, Interval, _stopping.Token).ConfigureAwait(false);
         return calls.IsUsable(owner);
     }
 }

@@ -44,8 +44,9 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
             return PeerFault.TimedOut;
         }
 
+        var startedAt = time.GetTimestamp();
         var reply = await SendAsync(to.Address, request, timeout, cancellationToken).ConfigureAwait(false);
-        await ConcludeAsync(to, reply, routing, request.Lane, timeout, cancellationToken).ConfigureAwait(false);
+        await ConcludeAsync(to, reply, routing, request.Lane, startedAt, timeout, cancellationToken).ConfigureAwait(false);
         return reply;
     }
 
@@ -53,13 +54,16 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
     public void Send(Member to, PeerCall call, TimeSpan timeout, CancellationToken cancellationToken) =>
         transport.Send(to.Address, call, timeout, cancellationToken);
 
-    /// <summary>Draws the conclusions from an answer. Completes at once, unless it makes sense to ask again after a moment.</summary>
+    /// <summary>
+    /// Draws the conclusions from an answer. Completes at once, unless it makes sense to ask again after a moment, for which it waits for as
+    /// long as is left of <paramref name="timeout"/>.
+    /// </summary>
     public ValueTask ConcludeAsync(
-        Member to, PeerReply reply, Routing routing, Lane lane, TimeSpan timeout, CancellationToken cancellationToken)
+        Member to, PeerReply reply, Routing routing, Lane lane, long startedAt, TimeSpan timeout, CancellationToken cancellationToken)
     {
         if (reply is PeerFault fault)
         {
-            if (Opens(fault.Kind, lane, timeout))
+            if (Opens(fault, lane, timeout))
             {
                 Open(to.Record.Identity);
             }
@@ -74,7 +78,8 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
             // A refusal for that reason is worth waiting for the cure; an answer is not held up by it.
             if (IsNotMine(reply))
             {
-                return Exchange(to.Address, cancellationToken);
+                var exchange = Exchange(to.Address, cancellationToken);
+                return exchange.IsCompletedSuccessfully ? default : WaitAsync(exchange.AsTask(), timeout - time.GetElapsedTime(startedAt));
             }
 
             if (IsExchangeDue(to.Record.Identity))
@@ -116,6 +121,18 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
         }
     }
 
+    private async ValueTask WaitAsync(Task exchange, TimeSpan left)
+    {
+        try
+        {
+            await exchange.WaitAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, time).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // It goes on for whoever asks next.
+        }
+    }
+
     private bool IsOpen(NodeIdentity identity) =>
         Volatile.Read(ref _failing) > 0 && _failedAt.TryGetValue(identity, out var failedAt) && time.GetElapsedTime(failedAt) < BreakerOpenTime;
 
@@ -123,10 +140,10 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
     /// A large value that is slow on the bulk lane says nothing about small reads, and a caller that had hardly any time left nothing about
     /// the member. Somebody else at its address is as good as nobody.
     /// </summary>
-    private static bool Opens(FaultKind kind, Lane lane, TimeSpan timeout) => kind switch
+    private static bool Opens(PeerFault fault, Lane lane, TimeSpan timeout) => fault.Kind switch
     {
         FaultKind.Unreachable or FaultKind.NotListening or FaultKind.Refused or FaultKind.Self => true,
-        FaultKind.TimedOut => lane == Lane.Data && timeout >= SmallestTellingTimeout,
+        FaultKind.TimedOut => lane == Lane.Data && !ReferenceEquals(fault, PeerFault.LargeTimedOut) && timeout >= SmallestTellingTimeout,
         _ => false,
     };
 

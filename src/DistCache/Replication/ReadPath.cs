@@ -114,7 +114,7 @@ internal sealed class ReadPath(
     }
 
     public ValueTask ConcludeAsync(RemoteRead read, PeerReply reply, TimeSpan patience) =>
-        calls.ConcludeAsync(read.First!, reply, read.Routing, read.IsFollowing ? Lane.Bulk : Lane.Data, patience, read.Token);
+        calls.ConcludeAsync(read.First!, reply, read.Routing, read.IsFollowing ? Lane.Bulk : Lane.Data, read.StartedAt, patience, read.Token);
 
     public void Recycle(RemoteRead read)
     {

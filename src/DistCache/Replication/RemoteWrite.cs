@@ -162,7 +162,7 @@ internal sealed class RemoteWrite(WritePath path) : IValueTaskSource<WriteReply>
 
     private void OnEnded(CopyCall call, PeerReply reply)
     {
-        path.Conclude(call.Owner, reply, Routing, call.Patience);
+        path.Conclude(call.Owner, reply, Routing, StartedAt, call.Patience);
         Close(call, reply);
     }
 

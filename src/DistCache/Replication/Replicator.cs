@@ -84,7 +84,6 @@ internal sealed class Replicator
         Ownership.RoutingChanged += FollowMembers;
         _pulse.Start();
         _takeover.Start();
-        _debts.Start();
         _release.Start();
         _antiEntropy.Start();
         _reunion.Start();

@@ -6,16 +6,21 @@ namespace DistCache.Replication;
 /// <summary>What a part of the replication does again and again in the background.</summary>
 internal static class Rounds
 {
-    /// <summary>A round after each interval, one at a time. One that fails is logged, and the next comes all the same; ends when it is stopped.</summary>
-    public static async Task RunAsync(string part, TimeSpan interval, Func<Task> round, TimeProvider time, ILogger logger, CancellationToken stopping)
+    /// <summary>
+    /// A round after each interval, one at a time. One that fails is logged, and the next comes all the same; ends when it is stopped, or
+    /// after a round when there is nothing more to do.
+    /// </summary>
+    public static async Task RunAsync(
+        string part, TimeSpan interval, Func<Task> round, TimeProvider time, ILogger logger, CancellationToken stopping, Func<bool>? isDone = null)
     {
         using var timer = new PeriodicTimer(interval, time);
-        while (!stopping.IsCancellationRequested)
+        for (var isOver = false; !isOver && !stopping.IsCancellationRequested;)
         {
             try
             {
                 await timer.WaitForNextTickAsync(stopping).ConfigureAwait(false);
                 await round().ConfigureAwait(false);
+                isOver = isDone?.Invoke() ?? false;
             }
             catch (OperationCanceledException)
             {

@@ -81,9 +81,9 @@ internal sealed class WritePath(
     }
 
     /// <summary>Draws the conclusions from an owner's answer; where tables differ the members are exchanged, and nobody waits for that here.</summary>
-    public void Conclude(Member owner, PeerReply reply, Routing routing, TimeSpan patience)
+    public void Conclude(Member owner, PeerReply reply, Routing routing, long startedAt, TimeSpan patience)
     {
-        var concluded = calls.ConcludeAsync(owner, reply, routing, Lane.Data, patience, CancellationToken.None);
+        var concluded = calls.ConcludeAsync(owner, reply, routing, Lane.Data, startedAt, patience, CancellationToken.None);
         if (!concluded.IsCompletedSuccessfully)
         {
             _ = concluded.AsTask();

@@ -22,8 +22,8 @@ internal enum AppendOutcome
 /// </summary>
 /// <param name="lane">Its lane.</param>
 /// <param name="clock">Sent with every message.</param>
-/// <param name="rest">Awaited now and then between the chunks of long messages.</param>
-internal sealed class BatchWriter(Lane lane, HybridClock clock, Func<Task>? rest = null)
+/// <param name="pace">Of long messages; null on a lane that has none, and where nothing gives way.</param>
+internal sealed class BatchWriter(Lane lane, HybridClock clock, LargePace? pace = null)
 {
     /// <summary>One frame of HTTP/2: such a write is one step of the connection below, and its flush may be asked for before it is done.</summary>
     private const int OneFrameBytes = 16 << 10;
@@ -36,6 +36,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, Func<Task>? rest
     private MessageBuffer _writing = new();
     private long _unsentBytes;
     private int _isDeferred;
+    private bool _isCut;
     private bool _closed;
 
     /// <summary>More waits to be sent than a reader of requests should add to.</summary>
@@ -129,7 +130,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, Func<Task>? rest
     /// <summary>The loop. Ends when closed, or with the exception of the stream.</summary>
     public async Task RunAsync(Stream stream, bool flush, CancellationToken cancellationToken)
     {
-        for (var chunks = 0; ;)
+        while (true)
         {
             if (TryTakeBatch() is not { } batch)
             {
@@ -144,12 +145,11 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, Func<Task>? rest
 
             await (flush ? SendAsync(stream, batch.Written, cancellationToken) : stream.WriteAsync(batch.Written, cancellationToken)).ConfigureAwait(false);
             Interlocked.Add(ref _unsentBytes, -batch.Length);
-            var hadChunk = lane == Lane.Bulk && batch.Length >= LaneLimits.SentChunkBytes;
             batch.Clear();
             _room.Set();
-            if (hadChunk && rest is not null && ++chunks % WireLimits.ChunksBetweenRests == 0)
+            if (_isCut && pace is not null)
             {
-                await rest().ConfigureAwait(false);
+                await pace.RestAsync().ConfigureAwait(false);
             }
         }
     }
@@ -280,15 +280,20 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, Func<Task>? rest
         return AppendOutcome.Appended;
     }
 
-    /// <summary>Gives all that has gathered, with the next chunk of the long message whose turn it is; null if there is nothing.</summary>
+    /// <summary>
+    /// Gives all that has gathered, with the next chunk of the long message whose turn it is; null if there is nothing. The loop's, as is the note
+    /// of whether there is more of that message.
+    /// </summary>
     private MessageBuffer? TryTakeBatch()
     {
         lock (_lock)
         {
+            _isCut = false;
             if (_long.TryDequeue(out var message))
             {
                 AppendChunkLocked(message);
-                if (message.Sent < message.Length)
+                _isCut = message.Sent < message.Length;
+                if (_isCut)
                 {
                     _long.Enqueue(message);
                 }
@@ -310,7 +315,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, Func<Task>? rest
 
     private void AppendChunkLocked(LongMessage message)
     {
-        var part = Math.Min(LaneLimits.SentChunkBytes, message.Length - message.Sent);
+        var part = Math.Min(pace?.ChunkBytes ?? LaneLimits.SentChunkBytes, message.Length - message.Sent);
         var start = _gathering.BeginMessage();
         ControlCodec.WriteChunkHead(new MessagePackWriter(_gathering), message.Id, clock.Current, message.Length, message.Sent, part);
         Interlocked.Add(ref _unsentBytes, _gathering.Length - start);

@@ -25,6 +25,8 @@ internal sealed class LaneConnection : IDisposable
     private readonly Action _onRead;
     private ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter _read;
     private PeerLane? _owner;
+    private long _heardAt;
+    private long _silentSince;
     private int _broken;
 
     public LaneConnection(
@@ -37,7 +39,7 @@ internal sealed class LaneConnection : IDisposable
         _dial = dial;
         _reader = reader;
         _lifetime = dial.Lifetime.Token;
-        _writer = new BatchWriter(lane, context.Clock, context.RestAsync);
+        _writer = new BatchWriter(lane, context.Clock, context.LargePace);
         _pending = new PendingTable(context.Time, OnLate);
         _onRead = () => Read(isFirst: false);
     }
@@ -158,8 +160,21 @@ internal sealed class LaneConnection : IDisposable
 
     private void OnLate(List<PeerCall> late)
     {
+        if (late.Count == 0)
+        {
+            return;
+        }
+
         late.ForEach(call => Abandon(call.Id));
-        EndAll(late, PeerFault.TimedOut);
+        EndAll(late, _lane == Lane.Bulk ? PeerFault.LargeTimedOut : PeerFault.TimedOut);
+        if (_silentSince <= Volatile.Read(ref _heardAt))
+        {
+            _silentSince = _context.Time.GetTimestamp();
+        }
+        else if (_context.Time.GetElapsedTime(_silentSince) >= WireLimits.LongestSilence)
+        {
+            Break(new PeerFault(FaultKind.Unreachable, $"{_address} has not been heard since a request ran out of time."));
+        }
     }
 
     private void EndAll(List<PeerCall> calls, PeerFault fault)
@@ -203,9 +218,10 @@ internal sealed class LaneConnection : IDisposable
         var isGivenAway = false;
         try
         {
+            Volatile.Write(ref _heardAt, _context.Time.GetTimestamp());
             if (_lane == Lane.Data)
             {
-                _context.LastOnDataLanes = _context.Time.GetTimestamp();
+                _context.LargePace.NoteSmall(_heardAt);
             }
 
             // What came with the end of the handshake is here already.

@@ -16,10 +16,11 @@ internal readonly record struct DialOutcome(LaneConnection? Connection, PeerFaul
 /// </summary>
 internal sealed class LaneDial : IDisposable
 {
+    private static readonly HttpRequestOptionsKey<LaneDial> Dial = new(nameof(LaneDial));
+
     private readonly WireContext _context;
     private readonly PeerAddress _address;
     private readonly Lane _lane;
-    private readonly HttpMessageInvoker _client;
     private readonly DuplexContent _content;
     private readonly byte[] _nonce;
     private readonly CancellationToken _lifetime;
@@ -34,7 +35,6 @@ internal sealed class LaneDial : IDisposable
         _lane = lane;
         _nonce = context.OwnNonces.Create();
         _content = new DuplexContent(CreateFirstMessage);
-        _client = new HttpMessageInvoker(CreateHandler());
         Lifetime = new CancellationTokenSource(WireLimits.HandshakeTimeout, context.Time);
         _lifetime = Lifetime.Token;
         Closing = context.Closing.Token.UnsafeRegister(static state => ((CancellationTokenSource)state!).Cancel(), Lifetime);
@@ -51,6 +51,28 @@ internal sealed class LaneDial : IDisposable
 
     /// <summary>Where requests are written.</summary>
     public Stream RequestStream { get; private set; } = Stream.Null;
+
+    /// <summary>
+    /// For all lanes of a node: it looks for silent connections once a second or so, and one for each lane would do that for each.
+    /// </summary>
+    public static HttpMessageInvoker CreateClient() => new(new SocketsHttpHandler
+    {
+        ConnectCallback = static (connection, cancellationToken) =>
+            connection.InitialRequestMessage.Options.TryGetValue(Dial, out var dial)
+                ? dial.ConnectAsync(cancellationToken)
+                : throw new InvalidOperationException("A request that is no dial."),
+        ActivityHeadersPropagator = null,
+        AllowAutoRedirect = false,
+        AutomaticDecompression = DecompressionMethods.None,
+        UseCookies = false,
+        UseProxy = false,
+        PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
+        PooledConnectionLifetime = Timeout.InfiniteTimeSpan,
+        InitialHttp2StreamWindowSize = WireLimits.ClientWindowBytes,
+        KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
+        KeepAlivePingDelay = WireLimits.KeepAliveDelay,
+        KeepAlivePingTimeout = WireLimits.KeepAliveTimeout,
+    });
 
     public static async Task<DialOutcome> DialAsync(WireContext context, PeerAddress address, Lane lane)
     {
@@ -96,21 +118,22 @@ internal sealed class LaneDial : IDisposable
         Lifetime.Cancel();
         _content.Complete();
         Response?.Dispose();
-        _client.Dispose();
         Lifetime.Dispose();
     }
 
     private async Task<LaneConnection> ConnectAsync()
     {
-        // Not disposed here: its content, the open end of the lane, would go with it.
-        var request = new HttpRequestMessage(HttpMethod.Post, new Uri($"{Scheme}://{_address}{GrpcProtocol.ExchangePath}"))
+        // Not disposed here: its content, the open end of the lane, would go with it. The client gives each host a connection of its own.
+        var request = new HttpRequestMessage(HttpMethod.Post, new Uri($"{Scheme}://lane-{_context.NextDial()}{GrpcProtocol.ExchangePath}"))
         {
             Version = HttpVersion.Version20,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
             Content = _content,
         };
+        request.Options.Set(Dial, this);
+        request.Headers.Host = _address.ToString();
         request.Headers.TE.Add(new TransferCodingWithQualityHeaderValue("trailers"));
-        Response = await _client.SendAsync(request, _lifetime).ConfigureAwait(false);
+        Response = await _context.Client.SendAsync(request, _lifetime).ConfigureAwait(false);
         CheckResponse(Response);
         RequestStream = await _content.OpenAsync(_lifetime).ConfigureAwait(false);
 
@@ -211,8 +234,8 @@ internal sealed class LaneDial : IDisposable
     {
         _ when Find<PeerFaultException>(exception) is { } ended => ended.Fault,
         RefusalException refusal => new PeerFault(FaultKind.Refused, $"{_address}: {refusal.Message}"),
-        OperationCanceledException when _context.Closing.IsCancellationRequested => PeerLane.Closing,
-        OperationCanceledException when Lifetime.IsCancellationRequested => new PeerFault(
+        _ when _context.Closing.IsCancellationRequested => PeerLane.Closing,
+        _ when Lifetime.IsCancellationRequested => new PeerFault(
             FaultKind.TimedOut, $"{_address} did not complete the handshake within {WireLimits.HandshakeTimeout.TotalSeconds} s."),
         _ when Find<SocketException>(exception) is { SocketErrorCode: SocketError.ConnectionRefused } => new PeerFault(
             FaultKind.NotListening, $"{_address} refuses connections: nobody listens there."),
@@ -249,23 +272,7 @@ internal sealed class LaneDial : IDisposable
         return buffer.Written;
     }
 
-    private SocketsHttpHandler CreateHandler() => new()
-    {
-        ConnectCallback = ConnectAsync,
-        ActivityHeadersPropagator = null,
-        AllowAutoRedirect = false,
-        AutomaticDecompression = DecompressionMethods.None,
-        UseCookies = false,
-        UseProxy = false,
-        PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
-        PooledConnectionLifetime = Timeout.InfiniteTimeSpan,
-        InitialHttp2StreamWindowSize = WireLimits.ClientWindowBytes,
-        KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
-        KeepAlivePingDelay = WireLimits.KeepAliveDelay,
-        KeepAlivePingTimeout = WireLimits.KeepAliveTimeout,
-    };
-
-    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext connection, CancellationToken cancellationToken)
+    private async ValueTask<Stream> ConnectAsync(CancellationToken cancellationToken)
     {
         // The client goes on connecting for others when a request is given up; there are no others.
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _lifetime);
@@ -274,6 +281,9 @@ internal sealed class LaneDial : IDisposable
         {
             await socket.ConnectAsync(_address.Host, _address.Port, either.Token).ConfigureAwait(false);
             _stream = new DialledStream(socket);
+
+            // The client would keep the connection for the next request to the same host.
+            _lifetime.UnsafeRegister(static stream => ((Stream)stream!).Dispose(), _stream);
             if (_context.Settings.Tls is not { } tls)
             {
                 return _stream;

@@ -122,7 +122,7 @@ internal sealed class PeerServer : IAsyncDisposable
         limits.Http2.MaxStreamsPerConnection = WireLimits.StreamsPerConnection;
         limits.Http2.InitialConnectionWindowSize = WireLimits.ServerWindowBytes;
         limits.Http2.InitialStreamWindowSize = WireLimits.ServerWindowBytes;
-        limits.Http2.KeepAlivePingDelay = WireLimits.KeepAliveDelay;
+        limits.Http2.KeepAlivePingDelay = WireLimits.ListenerKeepAliveDelay;
         limits.Http2.KeepAlivePingTimeout = WireLimits.KeepAliveTimeout;
         kestrel.Listen(endPoint, listener =>
         {

@@ -33,7 +33,7 @@ internal sealed class ServedLane
         _http = http;
         _reader = reader;
         _dialler = dialler;
-        _writer = new BatchWriter(dialler.Lane, context.Clock, context.RestAsync);
+        _writer = new BatchWriter(dialler.Lane, context.Clock, context.LargePace);
         _lifetime = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, context.Closing.Token);
         reader.MaximumMessageBytes = WireLimits.MessageBytes(dialler.Lane);
     }
@@ -129,7 +129,7 @@ internal sealed class ServedLane
         {
             if (_dialler.Lane == Lane.Data)
             {
-                _context.LastOnDataLanes = _context.Time.GetTimestamp();
+                _context.LargePace.NoteSmall(_context.Time.GetTimestamp());
             }
 
             while (HandleWhatCame())

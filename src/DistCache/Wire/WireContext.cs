@@ -8,6 +8,8 @@ namespace DistCache.Wire;
 internal sealed class WireContext(
     WireSettings settings, Func<NodeIdentity> identity, HybridClock clock, IPeerHandler handler, TimeProvider time, ILogger logger)
 {
+    private int _dials;
+
     public WireSettings Settings { get; } = settings;
 
     public HybridClock Clock { get; } = clock;
@@ -23,18 +25,16 @@ internal sealed class WireContext(
     /// <summary>Where calls go on when they have ended.</summary>
     public Completions Completions { get; } = new();
 
-    /// <summary>When the data lanes last did anything, by the timestamps of <see cref="Time"/>.</summary>
-    public long LastOnDataLanes { get; set; } = time.GetTimestamp() - time.TimestampFrequency;
+    /// <summary>Dials all lanes.</summary>
+    public HttpMessageInvoker Client { get; } = LaneDial.CreateClient();
 
-    /// <summary>
-    /// A rest in a large message while small ones are under way: they need the same processors, and a large one takes all there is.
-    /// </summary>
-    public Task RestAsync() => Time.GetElapsedTime(LastOnDataLanes) < WireLimits.BusyWithin
-        ? Task.Delay(WireLimits.RestBetweenChunks, Time, CancellationToken.None)
-        : Task.CompletedTask;
+    /// <summary>Between the chunks of large messages.</summary>
+    public LargePace LargePace { get; } = new(time);
 
     /// <summary>The end of all lanes.</summary>
     public CancellationTokenSource Closing { get; } = new();
+
+    public int NextDial() => Interlocked.Increment(ref _dials);
 
     /// <summary>As a timestamp; a message that carries a large value has more time.</summary>
     public long DeadlineAfter(TimeSpan timeout, TimeSpan extra)

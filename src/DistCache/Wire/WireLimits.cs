@@ -12,13 +12,22 @@ internal static class WireLimits
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// A connection that was silent for so long is pinged. Soon, since one that a cut link has left hanging would otherwise wait for TCP's next
-    /// repetition, minutes after the link is mended.
+    /// A connection that was silent for so long is pinged by its dialler: often enough that nothing on the way forgets it. A node has three
+    /// to each peer and three from each, and every ping wakes two processes.
     /// </summary>
-    public static readonly TimeSpan KeepAliveDelay = TimeSpan.FromSeconds(5);
+    public static readonly TimeSpan KeepAliveDelay = TimeSpan.FromSeconds(30);
+
+    /// <summary>By its listener, who is only to notice that the dialler has gone: so late that the dialler's pings spare it its own.</summary>
+    public static readonly TimeSpan ListenerKeepAliveDelay = TimeSpan.FromSeconds(60);
 
     /// <summary>Without an answer to the ping in this time the connection is given up.</summary>
     public static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// So long after a request ran out of time, when the next one does and nothing was heard between them, a lane is given up. Soon, since one
+    /// that a cut link has left hanging would otherwise wait for TCP's next repetition, minutes after the link is mended.
+    /// </summary>
+    public static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(5);
 
     /// <summary>
     /// The longest message before the handshake is complete, and all that a dialler may send on a connection until then: a stranger gets no more of
@@ -32,11 +41,14 @@ internal static class WireLimits
     /// </summary>
     public const int InlineMessageBytes = 256 << 10;
 
-    /// <summary>After so many chunks a large message rests, if small ones are under way between any two nodes here: see <see cref="WireContext.RestAsync"/>.</summary>
-    public const int ChunksBetweenRests = 3;
+    /// <summary>A chunk while small messages are under way: what takes a processor from them for some ten microseconds at each of five copies.</summary>
+    public const int BusyChunkBytes = 32 << 10;
 
-    /// <summary>The shortest rest that timers measure: 64 MiB rest for a fifth of a second in all.</summary>
-    public static readonly TimeSpan RestBetweenChunks = TimeSpan.FromMilliseconds(1);
+    /// <summary>The rest after a chunk while small messages are under way (<see cref="LargePace"/>).</summary>
+    public static readonly TimeSpan ShortestRest = TimeSpan.FromMicroseconds(100);
+
+    /// <summary>No small message came after all: the shortest time that timers measure.</summary>
+    public static readonly TimeSpan LongestRest = TimeSpan.FromMilliseconds(1);
 
     /// <summary>The data lanes are busy if they did anything in so short a time.</summary>
     public static readonly TimeSpan BusyWithin = TimeSpan.FromMilliseconds(5);

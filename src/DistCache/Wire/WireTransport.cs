@@ -100,6 +100,7 @@ internal sealed class WireTransport : IPeerTransport, IAsyncDisposable
         }
 
         await _context.Closing.CancelAsync().ConfigureAwait(false);
+        _context.Client.Dispose();
         if (_server is not null)
         {
             await _server.DisposeAsync().ConfigureAwait(false);

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using DistCache.ClusterTests;
 
 namespace DistCache.Benchmarks.Fault;
@@ -12,8 +13,6 @@ internal static class HealNumbers
     private const int Keys = 1_000;
     private const int Victim = 2;
 
-    private static readonly double[] Seconds = [0.5, 1, 2, 5];
-
     public static async Task RunAsync(Place place, Arguments arguments)
     {
         if (place.Network is not { } network)
@@ -24,7 +23,7 @@ internal static class HealNumbers
         await using var trio = await Trio.StartAsync(place, arguments);
         await Entries.FillAsync(trio.Node.Cache, Keys);
         byte value = 0;
-        foreach (var seconds in Seconds)
+        foreach (var seconds in arguments.Text("cuts", "0.5,1,2,5").Split(',').Select(text => double.Parse(text, CultureInfo.InvariantCulture)))
         {
             List<double> old = [];
             List<double> oldWhileAgreed = [];

@@ -39,6 +39,32 @@ public sealed class PeerCallsTests
         Assert.That(cluster.Nodes[0].Replicator.Calls.IsUsable(Other(cluster)), Is.True);
     }
 
+    /// <summary>It was asked on the data lane, and answered there that a large value follows.</summary>
+    [Test]
+    public async Task LargeReply_NotInTime_SaysNothingAboutSmallReads()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        cluster.Fault = static (_, _, _) => PeerFault.LargeTimedOut;
+        await SendAsync(cluster, new ReadRequest(new byte[] { 1 }, 0, Renew: false, WithValue: true, AsHolder: false));
+        Assert.That(cluster.Nodes[0].Replicator.Calls.IsUsable(Other(cluster)), Is.True);
+    }
+
+    [Test]
+    public async Task Refusal_WhoseCureTakesLong_IsWaitedForAsLongAsTheCallerHasTime([Values(0, 600)] int replyTakes)
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        cluster.Nodes[0].Replicator.Calls.Exchange = static (_, _) => new ValueTask(new TaskCompletionSource().Task);
+        cluster.Replied = static _ => new WriteReply(WriteOutcome.NotMine, TableHash: 1, 0, 0);
+        cluster.Hold = (_, _, _) => Task.Delay(TimeSpan.FromMilliseconds(replyTakes), cluster.Time);
+        var sent = SendAsync(cluster, new ReadRequest(new byte[] { 1 }, 0, Renew: false, WithValue: false, AsHolder: false));
+        cluster.Time.Advance(TimeSpan.FromMilliseconds(replyTakes));
+        cluster.Time.Advance(TimeSpan.FromMilliseconds(999 - replyTakes));
+        Assert.That(sent.IsCompleted, Is.False, "it is worth waiting for");
+        cluster.Time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.That(sent.IsCompleted, Is.True);
+        await sent;
+    }
+
     private static DistCache.Membership.Member Other(InMemoryCluster cluster)
     {
         var routing = cluster.Nodes[0].Replicator.Ownership.Current;

@@ -107,6 +107,44 @@ internal sealed class WireTransportTests
         Assert.That(Text(await _here.SendAsync(_there, TestNode.Read("after"))), Is.EqualTo("after"));
     }
 
+    /// <summary>As a cut link leaves it: nothing says that the connection is over, and TCP waits for minutes before it tries again.</summary>
+    [Test]
+    public async Task Lane_SilentBetweenTwoRequestsThatRanOutOfTime_IsGivenUp([Values] bool isHeardBetween)
+    {
+        var time = new ManualTime();
+        await using var here = TestNode.Create("patient", time: time);
+        var never = new TaskCompletionSource<PeerReply>();
+        using var arrived = new SemaphoreSlim(0);
+        _there.OnRequest = (_, request, _) =>
+        {
+            arrived.Release();
+            return Text(((ReadRequest)request).Key) == "never" ? new ValueTask<PeerReply>(never.Task) : ValueTask.FromResult(TestNode.Echo(request));
+        };
+        var broken = 0;
+        here.Transport.Broken += _ => broken++;
+
+        await RunOutOfTimeAsync();
+        time.Advance(WireLimits.LongestSilence);
+        if (isHeardBetween)
+        {
+            await here.SendAsync(_there, TestNode.Read("heard"));
+        }
+
+        Assert.That(broken, Is.Zero);
+        await RunOutOfTimeAsync();
+
+        Assert.That(broken, Is.EqualTo(isHeardBetween ? 0 : 1));
+        Assert.That(Text(await here.SendAsync(_there, TestNode.Read("next"))), Is.EqualTo("next"));
+
+        async Task RunOutOfTimeAsync()
+        {
+            var pending = here.SendAsync(_there, TestNode.Read("never"), TimeSpan.FromSeconds(1)).AsTask();
+            await arrived.WaitAsync(TestNode.Patience);
+            time.Advance(TimeSpan.FromSeconds(1));
+            Assert.That(await pending.WaitAsync(TestNode.Patience), Is.SameAs(PeerFault.TimedOut));
+        }
+    }
+
     [Test]
     public async Task Request_WhoseCallerGivesUp_ThrowsAndTheLaneGoesOn()
     {
@@ -272,7 +310,7 @@ internal sealed class WireTransportTests
         time.Advance(TimeSpan.FromMilliseconds(1_490));
         Assert.That(write.IsCompleted, Is.False, "8 MiB may take a quarter of a second more on either hop");
         time.Advance(TimeSpan.FromMilliseconds(20));
-        Assert.That(await write.WaitAsync(TestNode.Patience), Is.SameAs(PeerFault.TimedOut));
+        Assert.That(await write.WaitAsync(TestNode.Patience), Is.SameAs(PeerFault.LargeTimedOut));
         answer.SetResult(DoneReply.Instance);
     }
 
