@@ -47,7 +47,11 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
             if (Ownership.MayHold(owner))
             {
                 _ = CopyToAsync(owner, routing, tally, standInAfter: false);
+                continue;
             }
+
+            // Given up, and in the table still: if it comes back before that changes, it may have asked everybody before this node heard of it.
+            Owe(owner, tally);
         }
 
         tally.Close();
@@ -107,12 +111,14 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
             default:
                 if (!isStandIn)
                 {
-                    debts.Owe(to, new HeldVersion(tally.Entry.Key.ToArray(), tally.Entry.Version));
+                    Owe(to, tally);
                 }
 
                 return false;
         }
     }
+
+    private void Owe(Member owner, CopyTally tally) => debts.Owe(owner, new HeldVersion(tally.Entry.Key.ToArray(), tally.Entry.Version));
 
     /// <summary>Of the timeout of the write.</summary>
     private TimeSpan TimeLeft(CopyTally tally) => options.Timeout - time.GetElapsedTime(tally.StartedAt);

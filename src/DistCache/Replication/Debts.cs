@@ -69,23 +69,25 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
         }
     }
 
+    /// <summary>In an order that a replay repeats: that of the dictionary goes by hashes of strings, which differ from process to process.</summary>
     private Task PayAllAsync()
     {
         var routing = ownership.Current;
-        return Task.WhenAll(_owed.Select(debt => PayAsync(debt.Key, debt.Value, routing)));
+        return Task.WhenAll(_owed.OrderBy(static debt => debt.Key.Name).Select(debt => PayAsync(debt.Key, debt.Value, routing)));
     }
 
     private async Task PayAsync(NodeIdentity identity, ConcurrentQueue<HeldVersion> queue, Routing routing)
     {
-        var owner = routing.LiveMembers.FirstOrDefault(member => member.Record.Identity == identity);
-        if (owner is null || !routing.Knows(identity))
+        if (!routing.Knows(identity))
         {
-            // Dead, or an owner no more: whoever owns its slots now asks for everything.
+            // An owner no more: whoever owns its slots now asks for everything.
             _owed.TryRemove(identity, out _);
             return;
         }
 
-        while (!queue.IsEmpty && (calls.IsUsable(owner) || await IsBackAsync(owner, routing).ConfigureAwait(false)))
+        // One that was given up may come back before the table changes.
+        var owner = routing[(ushort)routing.Table.IndexOf(identity.Name)];
+        while (!queue.IsEmpty && Ownership.MayHold(owner) && (calls.IsUsable(owner) || await IsBackAsync(owner, routing).ConfigureAwait(false)))
         {
             Interlocked.Increment(ref _beingPaid);
             List<HeldVersion> batch = [];

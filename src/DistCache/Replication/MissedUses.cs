@@ -46,7 +46,8 @@ internal sealed class MissedUses(Ownership ownership, MemoryTier memory, PeerCal
 
     private async Task TellAllAsync()
     {
-        foreach (var (identity, _) in _since)
+        // In an order that a replay repeats.
+        foreach (var identity in _since.Keys.OrderBy(static identity => identity.Name))
         {
             await TellAsync(identity, ownership.Current).ConfigureAwait(false);
         }

@@ -49,6 +49,28 @@ public sealed class WritePathTests
         });
     }
 
+    /// <summary>It came back before its slots had another owner, and asked everybody before the writer heard of that: it will not ask again.</summary>
+    [Test]
+    public async Task Set_ThatPassesOverAnOwnerGivenUp_IsOwedToItUnderTheSameTable()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2 }, "a", "b", "c");
+        var (writer, owner) = (cluster.Nodes[0], cluster.Nodes[2]);
+        var key = InMemoryCluster.KeyLedBy(writer, owner);
+        foreach (var other in cluster.Nodes.Where(node => node != owner))
+        {
+            other.See(cluster.Nodes, node => node == owner ? MemberState.Dead : MemberState.Alive);
+        }
+
+        await writer.SetAsync(key, [1]);
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(owner.Held(key), Is.Null, "nobody speaks to a dead one");
+
+        cluster.Settle();
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+
+        Assert.That(owner.Held(key), Is.EqualTo(new byte[] { 1 }));
+    }
+
     [Test]
     public async Task Set_WhereTheReplicaOfAnotherNodesSlotIsSilent_IsAcknowledgedBeforeTheWriterGivesItUp()
     {
