@@ -72,7 +72,7 @@ internal sealed class EntryStore
 
     public bool IsLarge(uint handle) => _lists.SizeClassOf(handle) == _classes.LargeClass;
 
-    public EntryInfo InfoOf(uint handle) => _memory.Header(handle).InfoIn(_memory.Chunk(handle));
+    public EntryInfo InfoOf(uint handle) => _memory.Header(handle).Shape.InfoIn(_memory.Chunk(handle));
 
     /// <summary>Counts as a use; moves the last access forward.</summary>
     public void Use(uint handle, long lastAccess)
@@ -215,7 +215,9 @@ internal sealed class EntryStore
 
         ref var info = ref _memory.Info(_memory.PageOf(handle));
         return info.IsUsed(PageState.Slab, _shard)
-            && _memory.IndexOf(handle) < info.FirstUnused
+            && _memory.UnitOf(handle) is var unit
+            && unit < info.FirstUnused
+            && unit % info.ChunkUnits == 0
             && _memory.Header(handle) is { IsFree: false, IsTombstone: false };
     }
 

@@ -246,9 +246,10 @@ internal sealed class Evictor(
             }
         }
 
-        for (var index = _memory.Info(page).FirstUnused - 1; index >= 0; index--)
+        ref var info = ref _memory.Info(page);
+        for (var unit = info.FirstUnused - info.ChunkUnits; unit >= 0; unit -= info.ChunkUnits)
         {
-            var handle = _memory.HandleOf(page, index);
+            var handle = _memory.HandleOf(page, unit);
             if (!_memory.Header(handle).IsFree)
             {
                 Move(handle, sizeClass);

@@ -17,7 +17,7 @@ internal sealed class RecencyLists(PageMemory memory, SizeClasses classes)
     public int ValueCount(int sizeClass) =>
         Count(sizeClass, Segment.Window) + Count(sizeClass, Segment.Probation) + Count(sizeClass, Segment.Protected);
 
-    public int SizeClassOf(uint handle) => classes.ClassOf(memory.ChunkBytes(memory.PageOf(handle)));
+    public int SizeClassOf(uint handle) => memory.Info(memory.PageOf(handle)).SizeClass;
 
     public Segment SegmentOf(uint handle) => memory.Header(handle).Segment;
 
