@@ -86,7 +86,7 @@ internal sealed class EntryStore
         if (!header.IsTombstone)
         {
             SettleUses();
-            SettleUse(handle);
+            SettleUse(handle, _lists.SizeClassOf(handle));
         }
     }
 
@@ -192,33 +192,35 @@ internal sealed class EntryStore
 
         foreach (var handle in handles)
         {
-            if (IsHeldValue(handle))
+            ref var info = ref _memory.Info(_memory.PageOf(handle));
+            if (handle != 0 && IsHeldValue(handle, info))
             {
-                SettleUse(handle);
+                SettleUse(handle, info.SizeClass);
             }
         }
     }
 
-    private void SettleUse(uint handle)
+    private void SettleUse(uint handle, int sizeClass)
     {
-        _memory.Header(handle).UsedAt = (uint)(_uses++ >> UsesPerTickShift);
-        _policy.Used(handle, _lists.SizeClassOf(handle));
+        ref var header = ref _memory.Header(handle);
+        var usedAt = (uint)(_uses++ >> UsesPerTickShift);
+        if (header.UsedAt != usedAt)
+        {
+            // Else the line stays clean: of the most popular entries it is in use by all processors.
+            header.UsedAt = usedAt;
+        }
+
+        _policy.Used(handle, sizeClass);
     }
 
     /// <summary>What a note names may have gone, moved or been removed since; then it may name another entry, which is no harm, or none.</summary>
-    private bool IsHeldValue(uint handle)
+    private bool IsHeldValue(uint handle, in PageInfo info)
     {
-        if (handle == 0)
-        {
-            return false;
-        }
-
-        ref var info = ref _memory.Info(_memory.PageOf(handle));
+        var unit = (uint)_memory.UnitOf(handle);
         return info.IsUsed(PageState.Slab, _shard)
-            && _memory.UnitOf(handle) is var unit
             && unit < info.FirstUnused
             && unit % info.ChunkUnits == 0
-            && _memory.Header(handle) is { IsFree: false, IsTombstone: false };
+            && _memory.Header(handle).Shape is { IsFree: false, IsTombstone: false };
     }
 
     private void Overwrite(
