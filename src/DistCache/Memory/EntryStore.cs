@@ -13,6 +13,9 @@ internal sealed class EntryStore
     /// <summary>Uses per step of the clock that ages are told by, as a power of two: it wraps after 2^38 uses.</summary>
     private const int UsesPerTickShift = 6;
 
+    /// <summary>Fewer do not push anybody out to make room for their counters.</summary>
+    private const int EntriesWorthCounting = 64;
+
     /// <summary>Of an insertion: each fails only if making room for it took away what the index had kept free for it.</summary>
     private const int MaximumAttempts = 8;
 
@@ -62,6 +65,9 @@ internal sealed class EntryStore
     /// <summary>Makes room.</summary>
     public Evictor Evictor => _evictor;
 
+    /// <summary>The tables are smaller than they should be, for lack of a page.</summary>
+    public bool WantsPage { get; private set; }
+
     /// <summary>What the shard holds of the budget, as other shards may see it without the lock.</summary>
     public long HeldBytes => ((long)(_slabs.PageCount + TablePageCount) * _memory.Geometry.PageBytes) + Volatile.Read(ref _largeBytes);
 
@@ -108,7 +114,7 @@ internal sealed class EntryStore
             // The index first: once a chunk is taken and not linked yet, no page may be emptied under it.
             if (!_index.TryReserve(keyHash))
             {
-                if (!_evictor.TryGivePage())
+                if (_evictor.IsPoor || !_evictor.TryGivePage())
                 {
                     return false;
                 }
@@ -143,7 +149,7 @@ internal sealed class EntryStore
         _evictor.KeepEntryLimit(_classes.LargeClass, Find(keyHash, key) != 0);
         while (!TryLink(_memory.HandleOf(head, 0), _classes.LargeClass, keyHash, slot, key))
         {
-            if (!_evictor.TryGivePage())
+            if (_evictor.IsPoor || !_evictor.TryGivePage())
             {
                 return false;
             }
@@ -152,6 +158,18 @@ internal sealed class EntryStore
         _largeBytes += committedBytes;
         Grow();
         return true;
+    }
+
+    /// <summary>
+    /// More entries want more buckets and counters. Where the pool has no page for that they have fewer for now, and whoever holds most is to
+    /// give one (<see cref="WantsPage"/>): if it were always this shard, one that came late would never have more entries than its first
+    /// tables are for.
+    /// </summary>
+    public void Grow()
+    {
+        var hasBuckets = _index.TryGrow();
+        var hasCounters = _policy.TryResize(_index.Count);
+        WantsPage = !hasBuckets || (!hasCounters && _index.Count >= EntriesWorthCounting);
     }
 
     public void Remove(uint handle)
@@ -274,20 +292,6 @@ internal sealed class EntryStore
         NoteDue(handle);
         AddToList(handle, sizeClass, keyHash);
         return true;
-    }
-
-    /// <summary>More entries want more buckets and counters; these take their pages from the entries, else they would never get any.</summary>
-    private void Grow()
-    {
-        if (!_index.TryGrow() && _evictor.TryGivePage())
-        {
-            _index.TryGrow();
-        }
-
-        if (!_policy.TryResize(_index.Count) && _evictor.TryGivePage())
-        {
-            _policy.TryResize(_index.Count);
-        }
     }
 
     private void NoteDue(uint handle)

@@ -17,6 +17,9 @@ internal sealed class Evictor(
     private readonly int[] _evictionsOfClass = new int[tier.Classes.Count];
     private readonly long _tombstoneLimit = tier.SizeLimit / TierMemory.TombstoneShare / tier.ShardCount;
 
+    /// <summary>The shard came to little: it gets its pages from the others.</summary>
+    public bool IsPoor => store.HeldBytes < tier.FairBytes;
+
     /// <summary>A free chunk of the class: its own, of a new page, of its own victim, or of a page that an older class gives.</summary>
     public uint Allocate(int sizeClass)
     {
@@ -33,8 +36,7 @@ internal sealed class Evictor(
                 continue;
             }
 
-            // A shard that came to little gets its page from the others.
-            if (store.HeldBytes < tier.FairBytes)
+            if (IsPoor)
             {
                 return 0;
             }
