@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Buffers.Binary;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
@@ -42,6 +43,25 @@ internal static class EntryKey
             target = target[(2 * Vector128<ushort>.Count)..];
         }
 
+        if (source.Length >= Vector128<ushort>.Count)
+        {
+            var eight = Vector128.Create(source);
+            seen |= eight;
+            BinaryPrimitives.WriteUInt64LittleEndian(target, ToBytes(eight));
+            source = source[Vector128<ushort>.Count..];
+            target = target[Vector128<ushort>.Count..];
+        }
+
+        if (source.Length > 0 && key.Length >= Vector128<ushort>.Count && target.Length >= Vector128<ushort>.Count)
+        {
+            // The last eight characters, of which those that are done already are shifted out: one store, so that who reads the bytes again
+            // need not wait for many. Behind the key it leaves zeros that nobody looks at.
+            var last = Vector128.Create(MemoryMarshal.Cast<char, ushort>(key.AsSpan(key.Length - Vector128<ushort>.Count)));
+            seen |= last;
+            BinaryPrimitives.WriteUInt64LittleEndian(target, ToBytes(last) >> (8 * (Vector128<ushort>.Count - source.Length)));
+            source = default;
+        }
+
         uint seenSingly = 0;
         for (var i = 0; i < source.Length; i++)
         {
@@ -50,6 +70,13 @@ internal static class EntryKey
         }
 
         return seenSingly <= LastAscii && Vector128.LessThanOrEqualAll(seen, Vector128.Create((ushort)LastAscii));
+    }
+
+    /// <summary>The first one is the lowest.</summary>
+    private static ulong ToBytes(Vector128<ushort> characters)
+    {
+        var bytes = Vector128.Narrow(characters, characters).AsUInt64().ToScalar();
+        return BitConverter.IsLittleEndian ? bytes : BinaryPrimitives.ReverseEndianness(bytes);
     }
 
     private static Span<byte> EncodeAny(string key, Span<byte> target)

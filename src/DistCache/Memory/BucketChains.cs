@@ -29,11 +29,11 @@ internal sealed class BucketChains(PagePool pool, int shard)
     /// <summary>The bucket that goes on; its number is what <see cref="Bucket.Overflow"/> says.</summary>
     public ref Bucket Overflow(int number) => ref At(_overflowPages, number - 1);
 
-    /// <summary>Needs no lock: false where the numbers that it goes by make no sense together, as they do while they are changed.</summary>
-    public bool TryGlance(int number, out ReadOnlySpan<Bucket> bucket) => TryGlance(_pages, number, out bucket);
+    /// <summary>Needs no lock: no bucket, a null reference, where the numbers that it goes by make no sense together, as they do while they are changed.</summary>
+    public ref readonly Bucket Glance(int number) => ref Glance(_pages, number);
 
-    /// <summary>As <see cref="TryGlance(int, out ReadOnlySpan{Bucket})"/>, for a bucket that goes on.</summary>
-    public bool TryGlanceOverflow(int number, out ReadOnlySpan<Bucket> bucket) => TryGlance(_overflowPages, number - 1, out bucket);
+    /// <summary>As <see cref="Glance(int)"/>, for a bucket that goes on.</summary>
+    public ref readonly Bucket GlanceOverflow(int number) => ref Glance(_overflowPages, number - 1);
 
     public bool TryAddPage() => TryAddPage(ref _pages);
 
@@ -154,10 +154,14 @@ internal sealed class BucketChains(PagePool pool, int shard)
     private ref Bucket At(in PageList pages, int index) => ref _memory.Bucket(pages[index >> _pageShift], index & (BucketsPerPage - 1));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryGlance(in PageList pages, int index, out ReadOnlySpan<Bucket> bucket)
+    private ref readonly Bucket Glance(in PageList pages, int index)
     {
-        bucket = default;
-        return pages.TryGet(index >> _pageShift, out var page) && _memory.TryBucket(page, index & (BucketsPerPage - 1), out bucket);
+        if (pages.TryGet(index >> _pageShift, out var page))
+        {
+            return ref _memory.Bucket(page, index & (BucketsPerPage - 1));
+        }
+
+        return ref Unsafe.NullRef<Bucket>();
     }
 
     private void CutEmptyOverflow(ref Bucket bucket)

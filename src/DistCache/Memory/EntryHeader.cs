@@ -25,6 +25,61 @@ internal struct EntryHeader
 {
     public const int Bytes = 32;
 
+    public uint Newer;
+    public uint Older;
+    public ulong Clock;
+    public uint Origin;
+    public uint UsedAt;
+    public EntryShape Shape;
+
+    public EntryHeader(in EntryInfo info, int keyLength, int valueLength, Slot slot)
+    {
+        Clock = info.Version.Clock;
+        Origin = info.Version.Origin;
+        Shape = new EntryShape(info, keyLength, valueLength, slot);
+    }
+
+    public readonly EntryVersion Version => new(Clock, Origin);
+
+    public readonly int KeyLength => Shape.KeyLength;
+
+    public readonly int ValueLength => Shape.ValueLength;
+
+    public readonly Slot Slot => Shape.Slot;
+
+    public readonly bool IsTombstone => Shape.IsTombstone;
+
+    public readonly bool HasAbsolute => Shape.HasAbsolute;
+
+    public readonly bool HasWindow => Shape.HasWindow;
+
+    public readonly bool Expires => Shape.Expires;
+
+    public readonly bool IsFree => Shape.IsFree;
+
+    public readonly int KeyOffset => Shape.KeyOffset;
+
+    public readonly int ValueOffset => Shape.ValueOffset;
+
+    public readonly int TotalBytes => Shape.TotalBytes;
+
+    public readonly ReadOnlySpan<byte> KeyIn(ReadOnlySpan<byte> chunk) => Shape.KeyIn(chunk);
+
+    public readonly ReadOnlySpan<byte> ValueIn(ReadOnlySpan<byte> chunk) => Shape.ValueIn(chunk);
+
+    public Segment Segment
+    {
+        readonly get => Shape.Segment;
+        set => Shape = Shape.In(value);
+    }
+
+    public void MarkFree() => Shape = EntryShape.Free;
+}
+
+/// <summary>The last 8 bytes of a header: what kind of entry it is, and where its parts stand.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal readonly struct EntryShape
+{
     private const uint ValueLengthMask = (1 << 27) - 1;
     private const uint TombstoneBit = 1u << 28;
     private const uint AbsoluteBit = 1u << 30;
@@ -33,19 +88,12 @@ internal struct EntryHeader
     private const int SegmentShift = 13;
     private const int FreeMark = KeyLengthMask;
 
-    public uint Newer;
-    public uint Older;
-    public ulong Clock;
-    public uint Origin;
-    public uint UsedAt;
-    private uint _valueAndFlags;
-    private ushort _keyAndSegment;
-    private ushort _slot;
+    private readonly uint _valueAndFlags;
+    private readonly ushort _keyAndSegment;
+    private readonly ushort _slot;
 
-    public EntryHeader(in EntryInfo info, int keyLength, int valueLength, Slot slot)
+    public EntryShape(in EntryInfo info, int keyLength, int valueLength, Slot slot)
     {
-        Clock = info.Version.Clock;
-        Origin = info.Version.Origin;
         _valueAndFlags = (uint)valueLength
             | (info.IsTombstone ? TombstoneBit : 0)
             | (StoredExpiration.HasAbsolute(info.Expiration) ? AbsoluteBit : 0)
@@ -54,53 +102,53 @@ internal struct EntryHeader
         _slot = slot.Number;
     }
 
-    public readonly EntryVersion Version => new(Clock, Origin);
+    private EntryShape(uint valueAndFlags, int keyAndSegment, ushort slot) =>
+        (_valueAndFlags, _keyAndSegment, _slot) = (valueAndFlags, (ushort)keyAndSegment, slot);
 
-    public readonly int KeyLength => _keyAndSegment & KeyLengthMask;
+    /// <summary>Of a chunk that holds no entry.</summary>
+    public static EntryShape Free => new(0, FreeMark, 0);
 
-    public readonly int ValueLength => (int)(_valueAndFlags & ValueLengthMask);
+    public int KeyLength => _keyAndSegment & KeyLengthMask;
 
-    public readonly Slot Slot => new(_slot);
+    public int ValueLength => (int)(_valueAndFlags & ValueLengthMask);
 
-    public readonly bool IsTombstone => (_valueAndFlags & TombstoneBit) != 0;
+    public Slot Slot => new(_slot);
 
-    public readonly bool HasAbsolute => (_valueAndFlags & AbsoluteBit) != 0;
+    public Segment Segment => (Segment)(_keyAndSegment >> SegmentShift & 3);
 
-    public readonly bool HasWindow => (_valueAndFlags & WindowBit) != 0;
+    public bool IsTombstone => (_valueAndFlags & TombstoneBit) != 0;
 
-    public readonly bool Expires => (_valueAndFlags & (AbsoluteBit | WindowBit)) != 0;
+    public bool HasAbsolute => (_valueAndFlags & AbsoluteBit) != 0;
 
-    public readonly bool IsFree => (_keyAndSegment & KeyLengthMask) == FreeMark;
+    public bool HasWindow => (_valueAndFlags & WindowBit) != 0;
 
-    public readonly EntryFlags Flags => IsTombstone ? EntryFlags.Tombstone : EntryFlags.None;
+    public bool Expires => (_valueAndFlags & (AbsoluteBit | WindowBit)) != 0;
+
+    public bool IsFree => (_keyAndSegment & KeyLengthMask) == FreeMark;
 
     /// <summary>Header and expiration.</summary>
-    public readonly int KeyOffset => Bytes + (HasAbsolute ? StoredExpiration.AbsoluteBytes : 0) + (HasWindow ? StoredExpiration.WindowBytes : 0);
+    public int KeyOffset => EntryHeader.Bytes
+        + (Expires ? (HasAbsolute ? StoredExpiration.AbsoluteBytes : 0) + (HasWindow ? StoredExpiration.WindowBytes : 0) : 0);
 
-    public readonly int ValueOffset => KeyOffset + KeyLength;
+    public int ValueOffset => KeyOffset + KeyLength;
 
-    public readonly int TotalBytes => ValueOffset + ValueLength;
+    public int TotalBytes => ValueOffset + ValueLength;
 
-    public readonly ReadOnlySpan<byte> KeyIn(ReadOnlySpan<byte> chunk) => chunk.Slice(KeyOffset, KeyLength);
+    public EntryShape In(Segment segment) => new(_valueAndFlags, KeyLength | ((int)segment << SegmentShift), _slot);
 
-    public readonly ReadOnlySpan<byte> ValueIn(ReadOnlySpan<byte> chunk) => chunk.Slice(ValueOffset, ValueLength);
+    public ReadOnlySpan<byte> KeyIn(ReadOnlySpan<byte> chunk) => chunk.Slice(KeyOffset, KeyLength);
+
+    public ReadOnlySpan<byte> ValueIn(ReadOnlySpan<byte> chunk) => chunk.Slice(ValueOffset, ValueLength);
 
     /// <summary>What the entry says of itself besides key and value.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public readonly EntryInfo InfoIn(ReadOnlySpan<byte> chunk)
+    public EntryInfo InfoIn(ReadOnlySpan<byte> chunk)
     {
+        ref readonly var header = ref MemoryMarshal.AsRef<EntryHeader>(chunk);
         var lastAccess = 0L;
         var expiration = Expires ? StoredExpiration.Read(chunk, this, out lastAccess) : Expiration.None;
-        return new EntryInfo(Version, expiration, lastAccess, Flags);
+        return new EntryInfo(header.Version, expiration, lastAccess, IsTombstone ? EntryFlags.Tombstone : EntryFlags.None);
     }
-
-    public Segment Segment
-    {
-        readonly get => (Segment)(_keyAndSegment >> SegmentShift & 3);
-        set => _keyAndSegment = (ushort)((_keyAndSegment & KeyLengthMask) | ((int)value << SegmentShift));
-    }
-
-    public void MarkFree() => _keyAndSegment = FreeMark;
 }
 
 /// <summary>The list of its size class that an entry stands in.</summary>

@@ -13,6 +13,9 @@ internal sealed class EntryStore
     /// <summary>Uses per step of the clock that ages are told by, as a power of two: it wraps after 2^38 uses.</summary>
     private const int UsesPerTickShift = 6;
 
+    /// <summary>Fewer do not push anybody out to make room for their counters.</summary>
+    private const int EntriesWorthCounting = 64;
+
     /// <summary>Of an insertion: each fails only if making room for it took away what the index had kept free for it.</summary>
     private const int MaximumAttempts = 8;
 
@@ -62,6 +65,9 @@ internal sealed class EntryStore
     /// <summary>Makes room.</summary>
     public Evictor Evictor => _evictor;
 
+    /// <summary>The tables are smaller than they should be, for lack of a page.</summary>
+    public bool WantsPage { get; private set; }
+
     /// <summary>What the shard holds of the budget, as other shards may see it without the lock.</summary>
     public long HeldBytes => ((long)(_slabs.PageCount + TablePageCount) * _memory.Geometry.PageBytes) + Volatile.Read(ref _largeBytes);
 
@@ -74,7 +80,7 @@ internal sealed class EntryStore
 
     public EntryInfo InfoOf(uint handle)
     {
-        var info = _memory.Header(handle).InfoIn(_memory.Chunk(handle));
+        var info = _memory.Header(handle).Shape.InfoIn(_memory.Chunk(handle));
         return info.IsTombstone && info.Expiration.AbsoluteAt < _tier.TombstonesStayUntil
             ? info with { Expiration = new Expiration(_tier.TombstonesStayUntil, 0) }
             : info;
@@ -92,7 +98,7 @@ internal sealed class EntryStore
         if (!header.IsTombstone)
         {
             SettleUses();
-            SettleUse(handle);
+            SettleUse(handle, _lists.SizeClassOf(handle));
         }
     }
 
@@ -114,7 +120,7 @@ internal sealed class EntryStore
             // The index first: once a chunk is taken and not linked yet, no page may be emptied under it.
             if (!_index.TryReserve(keyHash))
             {
-                if (!_evictor.TryGivePage())
+                if (_evictor.IsPoor || !_evictor.TryGivePage())
                 {
                     return false;
                 }
@@ -149,7 +155,7 @@ internal sealed class EntryStore
         _evictor.KeepEntryLimit(_classes.LargeClass, Find(keyHash, key) != 0);
         while (!TryLink(_memory.HandleOf(head, 0), _classes.LargeClass, keyHash, slot, key))
         {
-            if (!_evictor.TryGivePage())
+            if (_evictor.IsPoor || !_evictor.TryGivePage())
             {
                 return false;
             }
@@ -158,6 +164,18 @@ internal sealed class EntryStore
         _largeBytes += committedBytes;
         Grow();
         return true;
+    }
+
+    /// <summary>
+    /// More entries want more buckets and counters. Where the pool has no page for that they have fewer for now, and whoever holds most is to
+    /// give one (<see cref="WantsPage"/>): if it were always this shard, one that came late would never have more entries than its first
+    /// tables are for.
+    /// </summary>
+    public void Grow()
+    {
+        var hasBuckets = _index.TryGrow();
+        var hasCounters = _policy.TryResize(_index.Count);
+        WantsPage = !hasBuckets || (!hasCounters && _index.Count >= EntriesWorthCounting);
     }
 
     public void Remove(uint handle)
@@ -198,31 +216,35 @@ internal sealed class EntryStore
 
         foreach (var handle in handles)
         {
-            if (IsHeldValue(handle))
+            ref var info = ref _memory.Info(_memory.PageOf(handle));
+            if (handle != 0 && IsHeldValue(handle, info))
             {
-                SettleUse(handle);
+                SettleUse(handle, info.SizeClass);
             }
         }
     }
 
-    private void SettleUse(uint handle)
+    private void SettleUse(uint handle, int sizeClass)
     {
-        _memory.Header(handle).UsedAt = (uint)(_uses++ >> UsesPerTickShift);
-        _policy.Used(handle, _lists.SizeClassOf(handle));
+        ref var header = ref _memory.Header(handle);
+        var usedAt = (uint)(_uses++ >> UsesPerTickShift);
+        if (header.UsedAt != usedAt)
+        {
+            // Else the line stays clean: of the most popular entries it is in use by all processors.
+            header.UsedAt = usedAt;
+        }
+
+        _policy.Used(handle, sizeClass);
     }
 
     /// <summary>What a note names may have gone, moved or been removed since; then it may name another entry, which is no harm, or none.</summary>
-    private bool IsHeldValue(uint handle)
+    private bool IsHeldValue(uint handle, in PageInfo info)
     {
-        if (handle == 0)
-        {
-            return false;
-        }
-
-        ref var info = ref _memory.Info(_memory.PageOf(handle));
+        var unit = (uint)_memory.UnitOf(handle);
         return info.IsUsed(PageState.Slab, _shard)
-            && _memory.IndexOf(handle) < info.FirstUnused
-            && _memory.Header(handle) is { IsFree: false, IsTombstone: false };
+            && unit < info.FirstUnused
+            && unit % info.ChunkUnits == 0
+            && _memory.Header(handle).Shape is { IsFree: false, IsTombstone: false };
     }
 
     private void Overwrite(
@@ -276,20 +298,6 @@ internal sealed class EntryStore
         NoteDue(handle);
         AddToList(handle, sizeClass, keyHash);
         return true;
-    }
-
-    /// <summary>More entries want more buckets and counters; these take their pages from the entries, else they would never get any.</summary>
-    private void Grow()
-    {
-        if (!_index.TryGrow() && _evictor.TryGivePage())
-        {
-            _index.TryGrow();
-        }
-
-        if (!_policy.TryResize(_index.Count) && _evictor.TryGivePage())
-        {
-            _policy.TryResize(_index.Count);
-        }
     }
 
     private void NoteDue(uint handle)

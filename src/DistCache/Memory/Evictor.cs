@@ -17,6 +17,9 @@ internal sealed class Evictor(
     private readonly int[] _evictionsOfClass = new int[tier.Classes.Count];
     private readonly long _tombstoneLimit = tier.SizeLimit / TierMemory.TombstoneShare / tier.ShardCount;
 
+    /// <summary>The shard came to little: it gets its pages from the others.</summary>
+    public bool IsPoor => store.HeldBytes < tier.FairBytes;
+
     /// <summary>A free chunk of the class: its own, of a new page, of its own victim, or of a page that an older class gives.</summary>
     public uint Allocate(int sizeClass)
     {
@@ -33,8 +36,7 @@ internal sealed class Evictor(
                 continue;
             }
 
-            // A shard that came to little gets its page from the others.
-            if (store.HeldBytes < tier.FairBytes)
+            if (IsPoor)
             {
                 return 0;
             }
@@ -246,9 +248,10 @@ internal sealed class Evictor(
             }
         }
 
-        for (var index = _memory.Info(page).FirstUnused - 1; index >= 0; index--)
+        ref var info = ref _memory.Info(page);
+        for (var unit = info.FirstUnused - info.ChunkUnits; unit >= 0; unit -= info.ChunkUnits)
         {
-            var handle = _memory.HandleOf(page, index);
+            var handle = _memory.HandleOf(page, unit);
             if (!_memory.Header(handle).IsFree)
             {
                 Move(handle, sizeClass);

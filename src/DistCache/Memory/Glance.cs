@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using DistCache.Entries;
 
 namespace DistCache.Memory;
@@ -23,7 +24,7 @@ internal sealed class Glance(ShardLock shardLock, KeyIndex index, UseNotes notes
         out LookupOutcome outcome, out EntryInfo info, out int valueLength, out int toSettle)
     {
         (outcome, info, valueLength, toSettle) = (LookupOutcome.Miss, default, 0, NothingToSettle);
-        if (!shardLock.TryLook(out var sequence) || !index.TryGlance(keyHash, key, out var handle, out var header, out var chunk))
+        if (!shardLock.TryLook(out var sequence) || !index.TryGlance(keyHash, key, out var handle, out var shape, out var entry))
         {
             return false;
         }
@@ -39,28 +40,29 @@ internal sealed class Glance(ShardLock shardLock, KeyIndex index, UseNotes notes
             return true;
         }
 
-        if (header.IsTombstone || header.ValueLength > destination.Length || (renew && header.HasWindow))
+        if (shape.IsTombstone || shape.ValueLength > destination.Length || (renew && shape.HasWindow))
         {
             return false;
         }
 
-        info = header.InfoIn(chunk);
-        if (header.Expires && info.DueAt <= time.GetUtcNow().ToUnixTimeMilliseconds())
+        info = shape.InfoIn(entry);
+        if (shape.Expires && info.DueAt <= time.GetUtcNow().ToUnixTimeMilliseconds())
         {
             return false;
         }
 
-        header.ValueIn(chunk).CopyTo(destination);
+        shape.ValueIn(entry).CopyTo(destination);
         if (!shardLock.IsUnchanged(sequence))
         {
             return false;
         }
 
-        valueLength = header.ValueLength;
+        valueLength = shape.ValueLength;
         outcome = LookupOutcome.Hit;
         if (renew)
         {
             // They are written to when this use is settled; till then they have come.
+            ref readonly var header = ref MemoryMarshal.AsRef<EntryHeader>(entry);
             memory.Prefetch(header.Newer);
             memory.Prefetch(header.Older);
         }

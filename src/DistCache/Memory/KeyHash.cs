@@ -68,8 +68,8 @@ internal readonly struct KeyHash
 
     private static ulong Fold(ulong left, ulong right)
     {
-        var high = Math.BigMul(left, right, out var low);
-        return high ^ low;
+        // Two multiplications: the low half of the long one would come by way of memory.
+        return Math.BigMul(left, right, out _) ^ (left * right);
     }
 
     private static ulong Read64(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt64LittleEndian(bytes);

@@ -60,45 +60,46 @@ internal sealed class KeyIndex(PagePool pool, int shard, KeyHash hash, int baseB
     }
 
     /// <summary>
-    /// As <see cref="Find"/>, and the entry's header and chunk, without the lock: false where it could not tell. What it says holds only if
+    /// As <see cref="Find"/>, and the entry's shape and bytes, without the lock: false where it could not tell. What it says holds only if
     /// nothing was changed meanwhile.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TryGlance(ulong keyHash, ReadOnlySpan<byte> key, out uint handle, out EntryHeader header, out ReadOnlySpan<byte> chunk)
+    public bool TryGlance(ulong keyHash, ReadOnlySpan<byte> key, out uint handle, out EntryShape shape, out ReadOnlySpan<byte> entry)
     {
-        (handle, header) = (0, default);
-        chunk = default;
+        Unsafe.SkipInit(out shape);
+        entry = default;
+        handle = 0;
         var tag = HashBits.Tag(keyHash);
-        var isBucket = _chains.TryGlance(_layout.BucketOf(keyHash), out var bucket);
-        for (var glances = 0; isBucket && glances < MaximumGlances; glances++)
+        ref readonly var bucket = ref _chains.Glance(_layout.BucketOf(keyHash));
+        for (var glances = 0; !Unsafe.IsNullRef(in bucket) && glances < MaximumGlances; glances++)
         {
-            var matches = bucket[0].Match(tag);
+            var matches = bucket.Match(tag);
             while (matches != 0)
             {
-                var candidate = bucket[0].Handles[Bucket.Next(ref matches)];
+                var candidate = bucket.Handles[Bucket.Next(ref matches)];
                 if (candidate == 0)
                 {
                     continue;
                 }
 
-                if (!_memory.TryGlance(candidate, out header, out chunk))
+                if (!_memory.TryGlance(candidate, out shape, out entry))
                 {
                     return false;
                 }
 
-                if (header.KeyIn(chunk).SequenceEqual(key))
+                if (shape.KeyIn(entry).SequenceEqual(key))
                 {
                     handle = candidate;
                     return true;
                 }
             }
 
-            if (bucket[0].Overflow == 0)
+            if (bucket.Overflow == 0)
             {
                 return true;
             }
 
-            isBucket = _chains.TryGlanceOverflow(bucket[0].Overflow, out bucket);
+            bucket = ref _chains.GlanceOverflow(bucket.Overflow);
         }
 
         return false;

@@ -26,7 +26,7 @@ internal static class LargeEntries
             if (chain.Head == 0)
             {
                 memory.Info(page).SizeClass = (byte)largeClass;
-                memory.SetChunkBytes(page, memory.Geometry.PageBytes);
+                memory.Info(page).ChunkUnits = (ushort)(memory.Geometry.PageBytes >> memory.Geometry.UnitShift);
                 chain.Head = page;
             }
             else

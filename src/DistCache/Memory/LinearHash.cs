@@ -49,8 +49,9 @@ internal readonly record struct LinearHash(int BaseBuckets, int Level, int NextS
 
     private int BucketOf(int baseBucket, uint bits) => ((int)(bits & ((1u << LevelOf(baseBucket, bits)) - 1)) * BaseBuckets) + baseBucket;
 
+    /// <summary>Without a branch: whether a bucket is split already is for the processor no better than a coin.</summary>
     private int LevelOf(int baseBucket, uint bits) =>
-        ((int)(bits & ((1u << Level) - 1)) * BaseBuckets) + baseBucket < NextSplit ? Level + 1 : Level;
+        Level + (int)((uint)(((int)(bits & ((1u << Level) - 1)) * BaseBuckets) + baseBucket - NextSplit) >> 31);
 
     private static uint Reverse(uint bits)
     {

@@ -139,6 +139,7 @@ internal sealed class MemoryTier : IDisposable
             room.Make();
         }
 
+        room.MakeForTablesOf(shard);
         return outcome;
     }
 
@@ -311,29 +312,28 @@ internal sealed class MemoryTier : IDisposable
         try
         {
             var room = new RoomMaker(memory);
-            lock (_gatherLock)
-            {
-                while (!LargeEntries.TryExtend(memory.Pool, ref chain, totalBytes, shard.Number, memory.Classes.LargeClass))
-                {
-                    // Where both do not fit, the old value goes before any other key's: it is superseded in a moment anyway.
-                    if (!shard.TryDropLarge(keyHash, key, info.Version) && !room.TryMake())
-                    {
-                        // Those who have all of theirs may wait for one page of the index: of what is half done here.
-                        LargeEntries.Free(memory.Pool, chain.Head);
-                        chain = default;
-                        room.Wait();
-                    }
-                }
-            }
-
             var header = new EntryHeader(info, key.Length, (int)value.Length, slot);
-            LargeEntries.Write(memory.Pool.Memory, chain.Head, header, info, key, value);
-            while (!shard.TryApplyLarge(keyHash, key, slot, info, chain, Now, out outcome, out held, out isLinked))
+            while (true)
             {
-                room.Make();
-            }
+                if (TryGather(memory, room, shard, keyHash, key, info.Version, totalBytes, ref chain))
+                {
+                    LargeEntries.Write(memory.Pool.Memory, chain.Head, header, info, key, value);
+                    do
+                    {
+                        if (shard.TryApplyLarge(keyHash, key, slot, info, chain, Now, out outcome, out held, out isLinked))
+                        {
+                            room.MakeForTablesOf(shard);
+                            return outcome;
+                        }
+                    }
+                    while (room.TryMake());
+                }
 
-            return outcome;
+                // All pages are in the hands of such writers, and one of them may lack a single one: all of these go back before anybody waits.
+                LargeEntries.Free(memory.Pool, chain.Head);
+                chain = default;
+                room.Wait();
+            }
         }
         finally
         {
@@ -343,6 +343,25 @@ internal sealed class MemoryTier : IDisposable
             }
 
             memory.LetGo();
+        }
+    }
+
+    /// <summary>Takes the pages for a large entry, and has others give theirs; false if nobody has anything to give now.</summary>
+    private bool TryGather(
+        TierMemory memory, in RoomMaker room, Shard shard, ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version, long totalBytes, ref PageChain chain)
+    {
+        lock (_gatherLock)
+        {
+            while (!LargeEntries.TryExtend(memory.Pool, ref chain, totalBytes, shard.Number, memory.Classes.LargeClass))
+            {
+                // Where both do not fit, the old value goes before any other key's: it is superseded in a moment anyway.
+                if (!shard.TryDropLarge(keyHash, key, version) && !room.TryMake())
+                {
+                    return false;
+                }
+            }
+
+            return true;
         }
     }
 

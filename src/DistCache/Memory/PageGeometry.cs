@@ -3,23 +3,29 @@ using System.Numerics;
 namespace DistCache.Memory;
 
 /// <summary>
-/// How a tier's memory is cut: regions of up to 64 MiB, in them pages, in them chunks. A chunk's handle is 32 bits: page number, then
-/// the chunk's index in its page; 0 is none, since page 0 holds only the first region's page infos.
+/// How a tier's addresses are cut: one range of pages; the first ones hold what is known of all the others (<see cref="PageInfo"/>), these
+/// are opened a region of up to 64 MiB at a time and cut into chunks. A handle is 32 bits: how many units from the range's start. 0 is
+/// none, since the first page holds no chunk.
 /// </summary>
 internal sealed class PageGeometry
 {
     /// <summary>The smallest chunk: an entry's header alone.</summary>
     public const int MinimumChunkBytes = EntryHeader.Bytes;
 
-    /// <summary>The largest budget: that many bytes of address space can be told apart with 32 bits and chunks of 32 bytes.</summary>
-    public const long MaximumBudget = (1L << 32) * MinimumChunkBytes;
+    /// <summary>The largest budget: the addresses that 32 bits can tell apart in steps of the largest unit.</summary>
+    public const long MaximumBudget = 1L << (32 + LargestUnitShift);
+
+    public const int PageInfoBytes = 32;
 
     private const int MaximumRegionBytes = 64 << 20;
+
     /// <summary>Some 70 ms of writing as fast as one thread can: longer than a processor is usually missing.</summary>
     private const int MaximumBlocksAhead = 4;
 
     private const int LargestPageShift = 16;
     private const int SmallestPageShift = 13;
+    private const int LargestUnitShift = 5;
+    private const int SmallestUnitShift = 3;
 
     /// <param name="budget">In bytes.</param>
     /// <param name="granuleBytes">What memory is committed in; 0 for the system's. A coarser one shows what becomes of a tier on systems with large pages.</param>
@@ -29,14 +35,22 @@ internal sealed class PageGeometry
         // An eighth of the pages may be half empty (a page a class and shard) and the rest must still be worth having.
         var wanted = budget >= 64 << 20 ? LargestPageShift : budget >= 16 << 20 ? 14 : SmallestPageShift;
         PageShift = Math.Max(wanted, BitOperations.Log2((uint)GranuleBytes));
-        ChunkBits = PageShift - BitOperations.Log2(MinimumChunkBytes);
         var regionBytes = (int)Math.Min(MaximumRegionBytes, BitOperations.RoundUpToPowerOf2((ulong)budget));
         RegionShift = BitOperations.Log2((uint)regionBytes) - PageShift;
         UsesHugeBlocks = SystemMemory.HasHugeBlocks && PageShift == LargestPageShift && budget >= 256 << 20;
         PagesAhead = UsesHugeBlocks ? (int)Math.Clamp(budget >> 28, 1, MaximumBlocksAhead) * PagesPerHugeBlock : 0;
         // Twice the budget in addresses: pages of large entries are committed in part only. Never more than handles can tell apart.
-        var pages = Math.Min(1L << (32 - ChunkBits), 2 * (budget >> PageShift) + (4L << RegionShift));
-        MaximumRegions = (int)(pages >> RegionShift);
+        var pages = Math.Min(MaximumBudget >> PageShift, 2 * (budget >> PageShift) + (4L << RegionShift));
+        // So many that they hold their own infos, which nobody needs, too; then whole blocks.
+        var infoPages = (pages * PageInfoBytes / (PageBytes - PageInfoBytes)) + 1;
+        var alignment = UsesHugeBlocks ? PagesPerHugeBlock : 1;
+        FirstPage = (int)((infoPages + alignment - 1) / alignment * alignment);
+        MaximumRegions = (int)(Math.Min(pages, (MaximumBudget >> PageShift) - FirstPage) >> RegionShift);
+        UnitShift = SmallestUnitShift;
+        while (AddressBytes > 1UL << (32 + UnitShift))
+        {
+            UnitShift++;
+        }
     }
 
     /// <summary>The granule in which memory is committed.</summary>
@@ -47,17 +61,21 @@ internal sealed class PageGeometry
 
     public int PageBytes => 1 << PageShift;
 
-    /// <summary>The bits of a handle that tell the chunks of a page apart.</summary>
-    public int ChunkBits { get; }
+    /// <summary>log2 of what chunks begin at multiples of: 8 bytes for budgets up to nearly 16 GiB, 16 up to nearly 32 GiB, then 32.</summary>
+    public int UnitShift { get; }
+
+    public int UnitBytes => 1 << UnitShift;
 
     /// <summary>log2 of the pages of a region.</summary>
     public int RegionShift { get; }
 
-    public int PagesPerRegion => 1 << RegionShift;
-
-    public nuint RegionBytes => (nuint)1 << (RegionShift + PageShift);
+    /// <summary>The first page of the first region; before it stand the infos.</summary>
+    public int FirstPage { get; }
 
     public int MaximumRegions { get; }
+
+    /// <summary>All of the range.</summary>
+    public nuint AddressBytes => (nuint)(FirstPage + ((long)MaximumRegions << RegionShift)) << PageShift;
 
     public bool UsesHugeBlocks { get; }
 
@@ -66,12 +84,12 @@ internal sealed class PageGeometry
 
     public int PagesPerHugeBlock => SystemMemory.HugeBlockBytes >> PageShift;
 
-    /// <summary>At a region's start stand 2 bytes a page (its chunks' size), then its <see cref="PageInfo"/>s.</summary>
-    public int RegionHeaderBytes => RoundToGranule((sizeof(ushort) + PageInfoBytes) << RegionShift);
+    /// <summary>What a region takes of the budget before a page of it is used: the infos of its pages.</summary>
+    public int RegionInfoBytes => RoundToGranule(PageInfoBytes << RegionShift);
 
-    public int RegionHeaderPages => (RegionHeaderBytes + PageBytes - 1) >> PageShift;
+    public int FirstPageOf(int region) => FirstPage + (region << RegionShift);
 
-    public const int PageInfoBytes = 32;
+    public int RegionOf(int page) => (page - FirstPage) >> RegionShift;
 
     public int RoundToGranule(int bytes) => (bytes + GranuleBytes - 1) & -GranuleBytes;
 }

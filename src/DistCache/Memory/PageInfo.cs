@@ -24,7 +24,7 @@ internal enum PageState : byte
 }
 
 /// <summary>
-/// What is known of one page; these stand at the start of their region. The shard that holds the page owns all of it under its lock,
+/// What is known of one page; these stand at the start of the tier's addresses. The shard that holds the page owns all of it under its lock,
 /// the pool while the page is free. 32 bytes.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
@@ -42,10 +42,13 @@ internal struct PageInfo
     /// <summary>The granules' bytes that are committed and charged.</summary>
     public int CommittedBytes;
 
-    /// <summary>Slab: the first chunk of the list of freed ones, + 1; 0 for none.</summary>
+    /// <summary>Slab: the length of a chunk, in units. Large head: that of a page.</summary>
+    public ushort ChunkUnits;
+
+    /// <summary>Slab: where the first chunk of the list of freed ones begins, in units, + 1; 0 for none.</summary>
     public ushort FirstFreed;
 
-    /// <summary>Slab: chunks from here on were never used.</summary>
+    /// <summary>Slab: chunks that begin here, in units, or further on were never used.</summary>
     public ushort FirstUnused;
 
     /// <summary>Slab: chunks that hold an entry.</summary>

@@ -15,95 +15,88 @@ internal sealed unsafe class PageMemory
 
     private const int CacheLineBytes = 64;
 
-    private readonly nint[] _regions;
+    private readonly byte* _start;
+    private readonly int _unitShift;
     private readonly int _pageShift;
-    private readonly int _chunkBits;
-    private readonly int _regionShift;
-    private readonly int _regionMask;
+    private readonly int _unitsPerPageShift;
+
+    private readonly uint _firstHandle;
+
+    /// <summary>
+    /// From the first one on so many handles may be looked at by anybody, with half a page, the longest entry, behind each. It only grows.
+    /// </summary>
+    private uint _openHandles;
 
     public PageMemory(PageGeometry geometry)
     {
         Geometry = geometry;
-        _regions = new nint[geometry.MaximumRegions];
+        Handle = new AddressRange(geometry.AddressBytes, (nuint)(geometry.UsesHugeBlocks ? SystemMemory.HugeBlockBytes : geometry.GranuleBytes));
+        _start = (byte*)Handle.Start;
+        _unitShift = geometry.UnitShift;
         _pageShift = geometry.PageShift;
-        _chunkBits = geometry.ChunkBits;
-        _regionShift = geometry.RegionShift;
-        _regionMask = geometry.PagesPerRegion - 1;
+        _unitsPerPageShift = geometry.PageShift - geometry.UnitShift;
+        _firstHandle = HandleOf(geometry.FirstPage, 0);
         Debug.Assert(sizeof(PageInfo) == PageGeometry.PageInfoBytes && sizeof(EntryHeader) == EntryHeader.Bytes && sizeof(Memory.Bucket) == Memory.Bucket.Bytes);
     }
 
     public PageGeometry Geometry { get; }
 
-    public RegionsHandle Handle { get; } = new();
+    public AddressRange Handle { get; }
 
-    /// <summary>Pages of all regions so far, those of the region headers too.</summary>
-    public int PageCount => RegionCount << _regionShift;
+    /// <summary>One above the last page of all regions so far; the first is <see cref="PageGeometry.FirstPage"/>.</summary>
+    public int PageCount => Geometry.FirstPageOf(RegionCount);
 
     public int RegionCount { get; private set; }
 
-    /// <summary>Reserves the next region and commits its header; false if there is no more. The pool's lock orders the calls.</summary>
+    /// <summary>Opens the next region and commits its infos; false if there is no more. The pool's lock orders the calls.</summary>
     public bool TryAddRegion()
     {
-        if (RegionCount == _regions.Length)
+        var (first, end) = (PageCount, Geometry.FirstPageOf(RegionCount + 1));
+        if (RegionCount == Geometry.MaximumRegions
+            || !TryOpenInfos(first, end)
+            || !SystemMemory.TryOpen((nint)PageAddress(first), (nuint)(end - first) << _pageShift))
         {
             return false;
         }
 
-        var alignment = Geometry.UsesHugeBlocks ? SystemMemory.HugeBlockBytes : Geometry.GranuleBytes;
-        var address = Handle.Reserve(Geometry.RegionBytes, (nuint)alignment);
-        if (address == 0 || !SystemMemory.TryCommit(address, (nuint)Geometry.RegionHeaderBytes))
-        {
-            return false;
-        }
-
-        _regions[RegionCount] = address;
         RegionCount++;
+        Volatile.Write(ref _openHandles, (uint)((((ulong)(end - Geometry.FirstPage) << _pageShift) - HalfPage) >> _unitShift) + 1);
         return true;
     }
 
-    public ref PageInfo Info(int page)
+    public ref PageInfo Info(int page) => ref Unsafe.AsRef<PageInfo>((PageInfo*)_start + page);
+
+    public int PageOf(uint handle) => (int)(handle >> _unitsPerPageShift);
+
+    /// <summary>Where in its page a chunk begins, in units.</summary>
+    public int UnitOf(uint handle) => (int)(handle & ((1u << _unitsPerPageShift) - 1));
+
+    public uint HandleOf(int page, int unit) => ((uint)page << _unitsPerPageShift) | (uint)unit;
+
+    public ref EntryHeader Header(uint handle)
     {
-        CheckPage(page);
-        var infos = _regions[page >> _regionShift] + (sizeof(ushort) << _regionShift);
-        return ref Unsafe.AsRef<PageInfo>((PageInfo*)infos + (page & _regionMask));
+        CheckHandle(handle);
+        return ref Unsafe.AsRef<EntryHeader>(AddressOf(handle));
     }
-
-    /// <summary>The size of the chunks of a page; read at every look-up, so it is kept apart, two bytes a page.</summary>
-    public int ChunkBytes(int page) => ChunkUnits(page) << 3;
-
-    public void SetChunkBytes(int page, int bytes) => ChunkUnits(page) = (ushort)(bytes >> 3);
-
-    public int PageOf(uint handle) => (int)(handle >> _chunkBits);
-
-    public int IndexOf(uint handle) => (int)(handle & ((1u << _chunkBits) - 1));
-
-    public uint HandleOf(int page, int index) => ((uint)page << _chunkBits) | (uint)index;
-
-    public ref EntryHeader Header(uint handle) => ref Unsafe.AsRef<EntryHeader>((void*)AddressOf(handle));
 
     /// <summary>The chunk with its header; of a large entry the first page.</summary>
-    public Span<byte> Chunk(uint handle) => new((void*)AddressOf(handle), ChunkBytes(PageOf(handle)));
-
-    public Span<byte> Page(int page) => new((void*)PageAddress(page), 1 << _pageShift);
-
-    public ref Bucket Bucket(int page, int index) => ref Unsafe.AsRef<Bucket>((Bucket*)PageAddress(page) + index);
-
-    /// <summary>The same without the lock; false where the region is not there for this thread yet.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TryBucket(int page, int index, out ReadOnlySpan<Bucket> bucket)
+    public Span<byte> Chunk(uint handle)
     {
-        var start = _regions[page >> _regionShift];
-        bucket = start == 0 ? default : new((Bucket*)(start + ((nint)(page & _regionMask) << _pageShift)) + index, 1);
-        return start != 0;
+        CheckHandle(handle);
+        return new(AddressOf(handle), Info(PageOf(handle)).ChunkUnits << _unitShift);
     }
 
-    /// <summary>Has the processor fetch a header. Needs no lock: a stale handle names a wrong one, which does no harm.</summary>
+    public Span<byte> Page(int page) => new(PageAddress(page), 1 << _pageShift);
+
+    /// <summary>Needs no lock if the page is, or once was, one of buckets.</summary>
+    public ref Bucket Bucket(int page, int index) => ref Unsafe.AsRef<Bucket>((Bucket*)PageAddress(page) + index);
+
+    /// <summary>Has the processor fetch a header. Needs no lock: any handle will do, if it is of no chunk that does no harm.</summary>
     public void Prefetch(uint handle)
     {
-        if (Sse.IsSupported && handle != 0)
+        if (Sse.IsSupported)
         {
-            var page = PageOf(handle);
-            Sse.Prefetch0((byte*)PageAddress(page) + (IndexOf(handle) * ChunkBytes(page)));
+            Sse.Prefetch0(AddressOf(handle));
         }
     }
 
@@ -112,48 +105,41 @@ internal sealed unsafe class PageMemory
     {
         if (Sse.IsSupported)
         {
-            Sse.Prefetch0(Unsafe.AsPointer(ref Info(PageOf(handle))));
+            Sse.Prefetch0((PageInfo*)_start + PageOf(handle));
         }
     }
 
     /// <summary>
-    /// A header as it was, and its chunk, without any lock: the handle may be stale, or nonsense, and so may be what stands there. Never
-    /// touches memory but the tier's own, which stays mapped as long as anybody refers to this; false where the parts do not fit together.
-    /// Only where <see cref="SystemMemory.CanReadReleased"/>; not of large entries.
+    /// An entry as it was, without any lock: the handle may be stale, or nonsense, and so may be what stands there. Never touches memory
+    /// but the tier's own, which stays mapped as long as anybody refers to this; false where the parts do not fit together. Only where
+    /// <see cref="SystemMemory.CanReadReleased"/>; not of large entries.
     /// </summary>
+    /// <param name="handle">Of the entry.</param>
+    /// <param name="shape">What its header says of its parts; read once, so that what was checked is what is used.</param>
+    /// <param name="entry">Header, key and value: as long as the shape says.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TryGlance(uint handle, out EntryHeader header, out ReadOnlySpan<byte> chunk)
+    public bool TryGlance(uint handle, out EntryShape shape, out ReadOnlySpan<byte> entry)
     {
-        header = default;
-        chunk = default;
-        var page = PageOf(handle);
-        var region = page >> _regionShift;
-        if (region >= _regions.Length || _regions[region] == 0)
+        if (handle - _firstHandle >= Volatile.Read(ref _openHandles))
         {
+            shape = default;
+            entry = default;
             return false;
         }
 
-        var start = _regions[region];
-        var bytes = *((ushort*)start + (page & _regionMask)) << 3;
-        var offset = IndexOf(handle) * bytes;
-        if (bytes < sizeof(EntryHeader) || bytes > 1 << (_pageShift - 1) || offset + bytes > 1 << _pageShift)
-        {
-            return false;
-        }
-
-        var address = (byte*)start + ((nint)(page & _regionMask) << _pageShift) + offset;
+        var address = AddressOf(handle);
         FetchEntry(address);
-        // Read once: what was checked is what is used.
-        header = *(EntryHeader*)address;
-        chunk = new ReadOnlySpan<byte>(address, bytes);
-        return header.TotalBytes <= bytes;
+        shape = ((EntryHeader*)address)->Shape;
+        var bytes = shape.TotalBytes;
+        entry = new ReadOnlySpan<byte>(address, bytes);
+        return bytes <= HalfPage;
     }
 
-    public bool TryCommit(int page, int bytes) => SystemMemory.TryCommit(PageAddress(page), (nuint)bytes);
+    public bool TryCommit(int page, int bytes) => SystemMemory.TryCommit((nint)PageAddress(page), (nuint)bytes);
 
-    public void CommitHugeBlocks(int first, int end) => SystemMemory.CommitHugeBlocks(PageAddress(first), (nuint)(end - first) << _pageShift);
+    public void CommitHugeBlocks(int first, int end) => SystemMemory.CommitHugeBlocks((nint)PageAddress(first), (nuint)(end - first) << _pageShift);
 
-    public void Decommit(int page, int fromByte, int bytes) => SystemMemory.Decommit(PageAddress(page) + fromByte, (nuint)bytes);
+    public void Decommit(int page, int fromByte, int bytes) => SystemMemory.Decommit((nint)PageAddress(page) + fromByte, (nuint)bytes);
 
     [Conditional("DEBUG")]
     public void PoisonChunk(uint handle) => Chunk(handle).Fill(Poison);
@@ -172,25 +158,22 @@ internal sealed unsafe class PageMemory
         }
     }
 
-    private ref ushort ChunkUnits(int page)
+    /// <summary>Those of the pages from <paramref name="first"/> on; of a region with few pages they share a granule with others.</summary>
+    private bool TryOpenInfos(int first, int end)
     {
-        CheckPage(page);
-        return ref Unsafe.AsRef<ushort>((ushort*)_regions[page >> _regionShift] + (page & _regionMask));
+        var granule = (nint)Geometry.GranuleBytes;
+        var start = (nint)((PageInfo*)_start + first) & -granule;
+        var bytes = (nuint)((nint)((PageInfo*)_start + end) + granule - 1 - start) & (nuint)(-granule);
+        return SystemMemory.TryOpen(start, bytes) && SystemMemory.TryCommit(start, bytes);
     }
 
-    private nint AddressOf(uint handle)
-    {
-        var page = PageOf(handle);
-        Debug.Assert(handle != 0 && Info(page).State is PageState.Slab or PageState.LargeHead, "The handle is not of an entry's page.");
-        return PageAddress(page) + (IndexOf(handle) * ChunkBytes(page));
-    }
+    private uint HalfPage => 1u << (_pageShift - 1);
 
-    private nint PageAddress(int page)
-    {
-        CheckPage(page);
-        return _regions[page >> _regionShift] + ((nint)(page & _regionMask) << _pageShift);
-    }
+    private byte* AddressOf(uint handle) => _start + ((nuint)handle << _unitShift);
+
+    private byte* PageAddress(int page) => _start + ((nuint)page << _pageShift);
 
     [Conditional("DEBUG")]
-    private void CheckPage(int page) => Debug.Assert((uint)page < (uint)PageCount, "There is no such page.");
+    private void CheckHandle(uint handle) => Debug.Assert(
+        handle != 0 && Info(PageOf(handle)).State is PageState.Slab or PageState.LargeHead, "The handle is not of an entry's page.");
 }

@@ -72,7 +72,7 @@ internal sealed class PagePool : IDisposable
         Memory.PoisonPage(page);
         lock (_lock)
         {
-            _kindOfRegion[page >> _geometry.RegionShift].Idle.Put(page);
+            _kindOfRegion[_geometry.RegionOf(page)].Idle.Put(page);
         }
     }
 
@@ -110,11 +110,10 @@ internal sealed class PagePool : IDisposable
     public void Verify(long fixedBytes)
     {
         long committed = fixedBytes;
-        for (var page = 0; page < Memory.PageCount; page++)
+        committed += (long)Memory.RegionCount * _geometry.RegionInfoBytes;
+        for (var page = _geometry.FirstPage; page < Memory.PageCount; page++)
         {
-            var inRegion = page & (_geometry.PagesPerRegion - 1);
-            committed += inRegion == 0 ? _geometry.RegionHeaderBytes : 0;
-            committed += inRegion >= _geometry.RegionHeaderPages ? Memory.Info(page).CommittedBytes : 0;
+            committed += Memory.Info(page).CommittedBytes;
         }
 
         if (committed != _charged || _charged > _limit)
@@ -193,7 +192,11 @@ internal sealed class PagePool : IDisposable
         page = kind.Released.Take();
         if (page == 0 && TryReserveLocked(kind, 1, out var first, out var end))
         {
-            ReleaseLocked(kind, first, end);
+            for (page = end - 1; page >= first; page--)
+            {
+                kind.Released.Put(page);
+            }
+
             page = kind.Released.Take();
         }
 
@@ -211,7 +214,7 @@ internal sealed class PagePool : IDisposable
         return false;
     }
 
-    /// <summary>The next pages that were never used: so many whole blocks, or up to where one may begin.</summary>
+    /// <summary>The next pages that were never used: so many blocks, or as many as the region has.</summary>
     private bool TryReserveLocked(FreePages kind, int blocks, out int first, out int end)
     {
         (first, end) = (0, 0);
@@ -220,19 +223,10 @@ internal sealed class PagePool : IDisposable
             return false;
         }
 
-        var block = _geometry.PagesPerHugeBlock;
         first = kind.NextFresh;
-        end = Math.Min(first % block == 0 ? first + (blocks * block) : (first / block + 1) * block, kind.EndOfRegion);
+        end = Math.Min(first + (blocks * _geometry.PagesPerHugeBlock), kind.EndOfRegion);
         kind.NextFresh = end;
         return true;
-    }
-
-    private void ReleaseLocked(FreePages kind, int first, int end)
-    {
-        for (var page = end - 1; page >= first; page--)
-        {
-            kind.Released.Put(page);
-        }
     }
 
     /// <summary>
@@ -245,14 +239,15 @@ internal sealed class PagePool : IDisposable
         var bytes = (long)blocks * SystemMemory.HugeBlockBytes;
         if (_isPreparing
             || _small.Idle.Count >= _geometry.PagesAhead / 2
-            || HasManyReleasedLocked()
-            || _charged + _geometry.RegionHeaderBytes + bytes > _limit
+            // These are used before more addresses are.
+            || _small.Released.Count > _geometry.PagesPerHugeBlock
+            || _charged + _geometry.RegionInfoBytes + bytes > _limit
             || !Memory.Handle.TryPin())
         {
             return;
         }
 
-        if (!TryReserveBlocksLocked(blocks, out var first, out var end))
+        if (!TryReserveLocked(_small, blocks, out var first, out var end))
         {
             Memory.Handle.Unpin();
             return;
@@ -267,24 +262,6 @@ internal sealed class PagePool : IDisposable
         _isPreparing = true;
         ThreadPool.UnsafeQueueUserWorkItem(
             static work => work.Pool.CommitHugeBlocks(work.First, work.End), (Pool: this, First: first, End: end), preferLocal: false);
-    }
-
-    /// <summary>These are used before more addresses are: all but the first pages of each region, which are no whole block.</summary>
-    private bool HasManyReleasedLocked() => _small.Released.Count > _geometry.PagesPerHugeBlock * (_kindOfRegion.Count + 1);
-
-    private bool TryReserveBlocksLocked(int blocks, out int first, out int end)
-    {
-        while (TryReserveLocked(_small, blocks, out first, out end))
-        {
-            if (first % _geometry.PagesPerHugeBlock == 0)
-            {
-                return true;
-            }
-
-            ReleaseLocked(_small, first, end);
-        }
-
-        return false;
     }
 
     private void CommitHugeBlocks(int first, int end)
@@ -305,20 +282,19 @@ internal sealed class PagePool : IDisposable
 
     private bool TryAddRegionLocked(FreePages kind)
     {
-        if (!TryChargeLocked(_geometry.RegionHeaderBytes))
+        if (!TryChargeLocked(_geometry.RegionInfoBytes))
         {
             return false;
         }
 
         if (!Memory.TryAddRegion())
         {
-            _charged -= _geometry.RegionHeaderBytes;
+            _charged -= _geometry.RegionInfoBytes;
             return false;
         }
 
         _kindOfRegion.Add(kind);
-        kind.NextFresh = ((_kindOfRegion.Count - 1) << _geometry.RegionShift) + _geometry.RegionHeaderPages;
-        kind.EndOfRegion = _kindOfRegion.Count << _geometry.RegionShift;
+        (kind.NextFresh, kind.EndOfRegion) = (_geometry.FirstPageOf(Memory.RegionCount - 1), Memory.PageCount);
         return true;
     }
 

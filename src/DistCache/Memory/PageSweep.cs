@@ -30,9 +30,9 @@ internal sealed class PageSweep(EntryStore store, PageMemory memory, int shard)
         ref var info = ref memory.Info(page);
         var earliest = long.MaxValue;
         var removed = 0;
-        for (var index = 0; index < info.FirstUnused; index++)
+        for (var unit = 0; unit < info.FirstUnused; unit += info.ChunkUnits)
         {
-            var handle = memory.HandleOf(page, index);
+            var handle = memory.HandleOf(page, unit);
             ref var header = ref memory.Header(handle);
             if (header.IsFree || !header.Expires)
             {

@@ -17,7 +17,7 @@ internal sealed class RecencyLists(PageMemory memory, SizeClasses classes)
     public int ValueCount(int sizeClass) =>
         Count(sizeClass, Segment.Window) + Count(sizeClass, Segment.Probation) + Count(sizeClass, Segment.Protected);
 
-    public int SizeClassOf(uint handle) => classes.ClassOf(memory.ChunkBytes(memory.PageOf(handle)));
+    public int SizeClassOf(uint handle) => memory.Info(memory.PageOf(handle)).SizeClass;
 
     public Segment SegmentOf(uint handle) => memory.Header(handle).Segment;
 
@@ -51,11 +51,25 @@ internal sealed class RecencyLists(PageMemory memory, SizeClasses classes)
 
     public void MoveToNewest(uint handle, int sizeClass, Segment segment)
     {
-        if (List(sizeClass, segment).Newest != handle)
+        ref var list = ref List(sizeClass, segment);
+        if (list.Newest == handle)
+        {
+            return;
+        }
+
+        ref var header = ref memory.Header(handle);
+        if (header.Segment != segment)
         {
             Remove(handle, sizeClass);
             AddNewest(handle, sizeClass, segment);
+            return;
         }
+
+        // What nearly every use comes to: the list stays the same, and somebody is newer.
+        Connect(ref list, header.Newer, header.Older);
+        memory.Header(list.Newest).Newer = handle;
+        (header.Newer, header.Older) = (0, list.Newest);
+        list.Newest = handle;
     }
 
     /// <summary>The entry's header was copied to <paramref name="target"/>: its neighbours learn that.</summary>

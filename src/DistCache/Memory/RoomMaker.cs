@@ -33,6 +33,15 @@ internal struct RoomMaker(TierMemory memory)
         _spin.SpinOnce();
     }
 
+    /// <summary>Has a page given for the tables of a shard that want one. They can do without, so nobody waits for it.</summary>
+    public readonly void MakeForTablesOf(Shard shard)
+    {
+        if (shard.WantsPage && TryMake())
+        {
+            shard.Grow();
+        }
+    }
+
     /// <summary>False if nobody has anything to give now.</summary>
     public readonly bool TryMake()
     {

@@ -211,6 +211,17 @@ internal sealed class Shard
         }
     }
 
+    /// <summary>The shard's tables want a page, as of late: have one given, and call <see cref="Grow"/>.</summary>
+    public bool WantsPage => _store.WantsPage;
+
+    public void Grow()
+    {
+        using (_lock.Change())
+        {
+            _store.Grow();
+        }
+    }
+
     /// <summary>Gives a page to the pool, and evicts for it what must go; false if there is nothing.</summary>
     public bool TryGivePage()
     {

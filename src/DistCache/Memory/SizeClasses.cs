@@ -1,7 +1,7 @@
 namespace DistCache.Memory;
 
 /// <summary>
-/// The sizes of chunks. Up to 256 bytes every multiple of 8; from there sixteen steps a doubling, so that rounding up costs 3 % in the
+/// The sizes of chunks, all of them whole units. Up to 256 bytes every multiple of 8, or of the unit where that is larger; from there sixteen steps a doubling, so that rounding up costs 3 % in the
 /// mean; where fewer than 32 fit into a page, the largest that still fit that many times. What is larger than half a page takes pages
 /// of its own.
 /// </summary>
@@ -14,9 +14,9 @@ internal sealed class SizeClasses
     private readonly int[] _chunkBytes;
     private readonly byte[] _classOf;
 
-    public SizeClasses(int pageBytes)
+    public SizeClasses(int pageBytes, int unitBytes)
     {
-        _chunkBytes = [.. Build(pageBytes)];
+        _chunkBytes = [.. Build(pageBytes, unitBytes)];
         PageBytes = pageBytes;
         LargestChunkBytes = _chunkBytes[^1];
         _classOf = new byte[(LargestChunkBytes >> 3) + 1];
@@ -44,19 +44,19 @@ internal sealed class SizeClasses
     /// <summary>The class of the smallest chunk that takes <paramref name="bytes"/>, or <see cref="LargeClass"/>.</summary>
     public int ClassOf(long bytes) => bytes > LargestChunkBytes ? LargeClass : _classOf[(bytes + 7) >> 3];
 
-    private static IEnumerable<int> Build(int pageBytes)
+    private static IEnumerable<int> Build(int pageBytes, int unitBytes)
     {
         var size = PageGeometry.MinimumChunkBytes;
         while (pageBytes / size > FewPerPage)
         {
             yield return size;
             var doubling = Math.Max(FineLimit >> 1, 1 << int.Log2(size));
-            size += doubling / StepsPerDoubling;
+            size += Math.Max(unitBytes, doubling / StepsPerDoubling);
         }
 
         for (var perPage = pageBytes / size; perPage >= 2; perPage--)
         {
-            yield return pageBytes / perPage & ~7;
+            yield return pageBytes / perPage & -unitBytes;
         }
     }
 }

@@ -38,7 +38,8 @@ internal sealed class Slabs(PagePool pool, SizeClasses classes, int shard)
         }
         else
         {
-            handle = _memory.HandleOf(page, info.FirstUnused++);
+            handle = _memory.HandleOf(page, info.FirstUnused);
+            info.FirstUnused += info.ChunkUnits;
         }
 
         info.Live++;
@@ -60,7 +61,7 @@ internal sealed class Slabs(PagePool pool, SizeClasses classes, int shard)
         }
 
         _memory.Info(page).SizeClass = (byte)sizeClass;
-        _memory.SetChunkBytes(page, classes.ChunkBytes(sizeClass));
+        _memory.Info(page).ChunkUnits = (ushort)(classes.ChunkBytes(sizeClass) >> _memory.Geometry.UnitShift);
         ref var state = ref _classes[sizeClass];
         state.FreeChunks += classes.ChunksPerPage(sizeClass);
         Link(ref state, page);
@@ -78,7 +79,7 @@ internal sealed class Slabs(PagePool pool, SizeClasses classes, int shard)
         ref var header = ref _memory.Header(handle);
         header.Newer = info.FirstFreed;
         header.MarkFree();
-        info.FirstFreed = (ushort)(_memory.IndexOf(handle) + 1);
+        info.FirstFreed = (ushort)(_memory.UnitOf(handle) + 1);
         info.Live--;
         if (info.IsLeaving)
         {

@@ -35,18 +35,18 @@ internal static class StoredExpiration
         }
     }
 
-    public static Expiration Read(ReadOnlySpan<byte> chunk, in EntryHeader header, out long lastAccess)
+    public static Expiration Read(ReadOnlySpan<byte> chunk, EntryShape shape, out long lastAccess)
     {
         var rest = chunk[EntryHeader.Bytes..];
         var absolute = Expiration.Never;
-        if (header.HasAbsolute)
+        if (shape.HasAbsolute)
         {
             absolute = Read48(rest);
             rest = rest[AbsoluteBytes..];
         }
 
-        lastAccess = header.HasWindow ? Read48(rest[6..]) : 0;
-        return new Expiration(absolute, header.HasWindow ? Read48(rest) : 0);
+        lastAccess = shape.HasWindow ? Read48(rest[6..]) : 0;
+        return new Expiration(absolute, shape.HasWindow ? Read48(rest) : 0);
     }
 
     /// <summary>Moves the last use forward, never back. Only where there is a window.</summary>

@@ -8,7 +8,8 @@ namespace DistCache.Memory;
 /// no more is a result; everything that cannot fail but does is an exception.
 /// </summary>
 /// <remarks>
-/// Linux commits by touching: pages come at the first write and go with MADV_DONTNEED. Blocks of 2 MiB may be asked for as huge
+/// Linux commits by touching, once addresses are opened: pages come at the first write and go with MADV_DONTNEED. Addresses that are not
+/// open count nowhere, also where the system does not let its processes ask for more than it has (overcommit_memory = 2). Blocks of 2 MiB may be asked for as huge
 /// pages; the advice is taken back as soon as they are there, since the kernel would otherwise fill the holes that
 /// <see cref="Decommit"/> makes and grow our resident set behind our back. macOS gives pages back by mapping fresh ones over them,
 /// Windows by MEM_DECOMMIT.
@@ -18,6 +19,7 @@ internal static unsafe partial class SystemMemory
     /// <summary>The size, and alignment, of a huge page.</summary>
     public const int HugeBlockBytes = 2 << 20;
 
+    private const int ProtectionNone = 0x0;
     private const int ProtectionReadWrite = 0x3;
     private const int MapPrivate = 0x02;
     private const int MapFixed = 0x10;
@@ -51,7 +53,7 @@ internal static unsafe partial class SystemMemory
             return VirtualAlloc(0, bytes, MemReserve, PageReadWrite);
         }
 
-        var address = Map(0, bytes, ProtectionReadWrite, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
+        var address = Map(0, bytes, ProtectionNone, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
         if (address == -1)
         {
             return 0;
@@ -66,7 +68,10 @@ internal static unsafe partial class SystemMemory
         return address;
     }
 
-    /// <summary>Makes reserved memory usable; false if the system has no more.</summary>
+    /// <summary>Lets reserved addresses be used: read, as zeros, from now on, and committed; false if the system has no more.</summary>
+    public static bool TryOpen(nint address, nuint bytes) => OperatingSystem.IsWindows() || Protect(address, bytes, ProtectionReadWrite) == 0;
+
+    /// <summary>Makes opened memory usable; false if the system has no more.</summary>
     public static bool TryCommit(nint address, nuint bytes) =>
         !OperatingSystem.IsWindows() || VirtualAlloc(address, bytes, MemCommit, PageReadWrite) != 0;
 
@@ -108,6 +113,9 @@ internal static unsafe partial class SystemMemory
 
     [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
     private static partial int Unmap(nint address, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "mprotect", SetLastError = true)]
+    private static partial int Protect(nint address, nuint length, int protection);
 
     [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
     private static partial int Advise(nint address, nuint length, int advice);

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace DistCache.Memory;
 
 /// <summary>
@@ -22,8 +24,13 @@ internal sealed class ThreadNumber
     private static int _sharers;
     private static volatile int _usedCount;
 
+    /// <summary>The thread's number, + 1; 0 before it has one.</summary>
     [ThreadStatic]
-    private static ThreadNumber? _current;
+    private static int _current;
+
+    /// <summary>Ends with the thread.</summary>
+    [ThreadStatic]
+    private static ThreadNumber? _holder;
 
     private readonly int _number;
 
@@ -46,11 +53,12 @@ internal sealed class ThreadNumber
     /// <summary>No thread has, or ever had, this number or a higher one.</summary>
     public static int UsedCount => _usedCount;
 
-    public static int Current => (_current ??= Assign())._number;
+    public static int Current => _current is not 0 and var current ? current - 1 : Assign();
 
     public static bool IsShared(int number) => number >= OwnCount;
 
-    private static ThreadNumber Assign()
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static int Assign()
     {
         lock (Guard)
         {
@@ -60,7 +68,9 @@ internal sealed class ThreadNumber
             }
 
             _usedCount = Math.Max(_usedCount, number + 1);
-            return new ThreadNumber(number);
+            _holder = new ThreadNumber(number);
+            _current = number + 1;
+            return number;
         }
     }
 }

@@ -73,9 +73,9 @@ internal sealed class TierCheck
         var classes = _tier.Classes;
         var (pages, freeChunks, pagesWithRoom) = (new int[classes.Count], new int[classes.Count], new int[classes.Count]);
         var (tables, entries, largeBytes) = (0, 0, 0L);
-        for (var page = 1; page < _memory.PageCount; page++)
+        for (var page = _memory.Geometry.FirstPage; page < _memory.PageCount; page++)
         {
-            if (!_tier.IsEntryPage(page) || _memory.Info(page).Shard != shard.Number)
+            if (_memory.Info(page).Shard != shard.Number)
             {
                 continue;
             }
@@ -120,16 +120,16 @@ internal sealed class TierCheck
     private void VerifySlab(int page, HashSet<uint> listed)
     {
         ref var info = ref _memory.Info(page);
-        var freed = 0;
-        for (int chunk = info.FirstFreed; chunk != 0; chunk = (int)_memory.Header(_memory.HandleOf(page, chunk - 1)).Newer)
+        var (used, freed) = (info.FirstUnused / info.ChunkUnits, 0);
+        for (int unit = info.FirstFreed; unit != 0; unit = (int)_memory.Header(_memory.HandleOf(page, unit - 1)).Newer)
         {
-            Require(_memory.Header(_memory.HandleOf(page, chunk - 1)).IsFree && ++freed <= info.FirstUnused, "A page's list of freed chunks is torn.");
+            Require(_memory.Header(_memory.HandleOf(page, unit - 1)).IsFree && ++freed <= used, "A page's list of freed chunks is torn.");
         }
 
-        Require(info.FirstUnused - freed == info.Live && info.Live > 0 && !info.IsLeaving, "A page's count of entries is wrong.");
-        for (var index = 0; index < info.FirstUnused; index++)
+        Require(used - freed == info.Live && info.Live > 0 && !info.IsLeaving, "A page's count of entries is wrong.");
+        for (var unit = 0; unit < info.FirstUnused; unit += info.ChunkUnits)
         {
-            var handle = _memory.HandleOf(page, index);
+            var handle = _memory.HandleOf(page, unit);
             Require(_memory.Header(handle).IsFree != listed.Contains(handle), "A chunk is neither free nor an entry, or both.");
         }
     }

@@ -55,14 +55,13 @@ internal sealed class TierMemory : IDisposable
         FixedBytes = TierBytes
             + (Slot.Count * (sizeof(int) + sizeof(long)))
             + (_confirmed.Length * sizeof(uint))
-            + (geometry.MaximumRegions * sizeof(long))
             + (shardCount * (ShardBytes + UseNotes.Bytes));
         Pool = new PagePool(new PageMemory(geometry), sizeLimit, FixedBytes);
-        Classes = new SizeClasses(geometry.PageBytes);
+        Classes = new SizeClasses(geometry.PageBytes, geometry.UnitBytes);
         Hash = new KeyHash(tuning.HashSeed);
         Climber = new WindowClimber(shardCount);
-        // After everything else was given up: the headers of all regions, and an index page and its overflow for one entry.
-        MaximumEntryBytes = sizeLimit - FixedBytes - ((long)geometry.MaximumRegions * geometry.RegionHeaderBytes) - (2 * geometry.PageBytes);
+        // After everything else was given up: the infos of all regions, and an index page and its overflow for one entry.
+        MaximumEntryBytes = sizeLimit - FixedBytes - ((long)geometry.MaximumRegions * geometry.RegionInfoBytes) - (2 * geometry.PageBytes);
         Shards = new Shard[shardCount];
         for (var i = 0; i < shardCount; i++)
         {
@@ -177,19 +176,9 @@ internal sealed class TierMemory : IDisposable
 
     public void LetGo() => Pool.Memory.Handle.Unpin();
 
-    /// <summary>The others are the headers of their regions.</summary>
-    public bool IsEntryPage(int page) =>
-        (page & (Pool.Memory.Geometry.PagesPerRegion - 1)) >= Pool.Memory.Geometry.RegionHeaderPages;
-
     /// <summary>A glance without a lock: whoever believes it looks again under the shard's.</summary>
     public bool MayBeDue(int page, long now, out int shard)
     {
-        shard = 0;
-        if (!IsEntryPage(page))
-        {
-            return false;
-        }
-
         ref var info = ref Pool.Memory.Info(page);
         shard = info.Shard;
         return info.State is PageState.Slab or PageState.LargeHead && info.EarliestDue <= now;

@@ -18,7 +18,7 @@ internal sealed class TierSweep(TimeProvider time, ILogger logger)
     {
         var now = time.GetUtcNow().ToUnixTimeMilliseconds();
         var pages = memory.Pool.PageCount;
-        for (var page = 0; page < pages; page++)
+        for (var page = memory.Pool.Memory.Geometry.FirstPage; page < pages; page++)
         {
             if (memory.MayBeDue(page, now, out var shard))
             {

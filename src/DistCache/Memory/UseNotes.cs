@@ -12,7 +12,7 @@ namespace DistCache.Memory;
 internal sealed class UseNotes
 {
     /// <summary>Notes a stripe: settled together, so that the memory their links stand in is fetched for all at once.</summary>
-    public const int Capacity = 32;
+    public const int Capacity = 64;
 
     private readonly Stripe[] _stripes = new Stripe[ThreadNumber.Count];
 
@@ -94,7 +94,7 @@ internal sealed class UseNotes
     }
 
     /// <summary>Longer than it need be by a cache line, so that no two share one wherever the array begins.</summary>
-    [StructLayout(LayoutKind.Sequential, Size = 256)]
+    [StructLayout(LayoutKind.Sequential, Size = 384)]
     private struct Stripe
     {
         public long Noted;

@@ -1,3 +1,4 @@
+using System.Buffers;
 using DistCache.Entries;
 using DistCache.Memory;
 
@@ -60,6 +61,47 @@ internal sealed class BudgetTests
     }
 
     [Test]
+    public void LargeValues_WhoseWritersHoldAllPages_DoNotWaitForEachOther()
+    {
+        const long budget = 4 << 20;
+        using var tier = new MemoryTier(budget, Eviction.Lru, _time, null, new TierTuning(64, HashSeed: 1));
+        tier.Put("first", 1, [1]);
+        tier.Clear();
+        // Two of them leave less than a page, and neither shard has one for its index. Small pages and those of large values have a region each.
+        var room = budget - tier.Memory!.FixedBytes - (2 * tier.Memory.Pool.Memory.Geometry.RegionInfoBytes);
+        var length = (int)(room / 2 / SystemMemory.GranuleBytes * SystemMemory.GranuleBytes) - EntryHeader.Bytes - 1;
+        using var bothHaveTheirPages = new Barrier(2);
+        var outcomes = new ApplyOutcome?[2];
+        var started = TimeProvider.System.GetTimestamp();
+        InThreads(2, thread =>
+        {
+            using var value = new WaitingValue(TierFace.Value(length, thread), bothHaveTheirPages);
+            outcomes[thread] = tier.Apply(TierFace.Key($"{thread}"), TierFace.Info(1), new(value.Memory), out _);
+        });
+        Assert.That(outcomes, Is.All.EqualTo(ApplyOutcome.Applied));
+        Assert.That(TimeProvider.System.GetElapsedTime(started), Is.LessThan(TimeSpan.FromSeconds(9)), "their patience is ten seconds");
+        Assert.That(tier.Statistics.Entries, Is.EqualTo(1), "both do not fit");
+        TierCheck.Verify(tier.Memory);
+    }
+
+    [Test]
+    public void Shard_ThatComesLateToAFullBudget_GetsItsFairPart([Values] Eviction eviction)
+    {
+        const long budget = 16 << 20;
+        using var tier = new MemoryTier(budget, eviction, _time, null, new TierTuning(2, HashSeed: 1));
+        tier.Put("first", 1, [1]);
+        FillShard(tier, 0, 2 * budget);
+        Assert.That(tier.Memory!.Shards[1].HeldBytes, Is.LessThan(budget / 100));
+        var late = KeysOf(tier, 1).First();
+        tier.Put(late, 1, TierFace.Value(100));
+        Assert.That(tier.Get(late), Is.EqualTo(TierFace.Value(100)), "what was just written");
+        FillShard(tier, 1, 2 * budget);
+        Assert.That(tier.Memory.Shards[1].HeldBytes, Is.GreaterThan(tier.Memory.FairBytes * 9 / 10));
+        Assert.That(tier.Memory.Shards[1].Count, Is.GreaterThan(tier.Statistics.Entries / 3));
+        TierCheck.Verify(tier.Memory);
+    }
+
+    [Test]
     public void Workload_WhoseSizesChangeCompletely_DoesNotStarve_FromManyThreads([Values] Eviction eviction)
     {
         const long budget = 16 << 20;
@@ -110,6 +152,45 @@ internal sealed class BudgetTests
             }
 
             return true;
+        }
+    }
+
+    /// <summary>Bytes that nobody sees before all are there who are waited for.</summary>
+    private sealed class WaitingValue(byte[] value, Barrier others) : MemoryManager<byte>
+    {
+        private bool _isMet;
+
+        public override Span<byte> GetSpan()
+        {
+            if (!_isMet)
+            {
+                _isMet = true;
+                Assert.That(others.SignalAndWait(TimeSpan.FromSeconds(30)));
+            }
+
+            return value;
+        }
+
+        public override MemoryHandle Pin(int elementIndex = 0) => throw new NotSupportedException();
+
+        public override void Unpin()
+        {
+        }
+
+        protected override void Dispose(bool disposing)
+        {
+        }
+    }
+
+    private static IEnumerable<string> KeysOf(MemoryTier tier, int shard) =>
+        Enumerable.Range(0, int.MaxValue).Select(i => $"key{i}").Where(key => tier.Memory!.ShardOf(tier.Memory.Hash.Compute(TierFace.Key(key))).Number == shard);
+
+    private static void FillShard(MemoryTier tier, int shard, long bytes)
+    {
+        var value = TierFace.Value(100);
+        foreach (var key in KeysOf(tier, shard).Take((int)(bytes / 150)))
+        {
+            tier.Put(key, 2, value);
         }
     }
 

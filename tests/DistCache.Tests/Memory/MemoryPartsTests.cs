@@ -6,24 +6,67 @@ namespace DistCache.Tests.Memory;
 /// <summary>The parts of the tier that stand on their own.</summary>
 internal sealed class MemoryPartsTests
 {
-    [TestCase(13)]
-    [TestCase(14)]
-    [TestCase(16)]
-    public void SizeClasses_TakeEverySizeWithLittleSlack(int pageShift)
+    [TestCase(13, 8)]
+    [TestCase(14, 8)]
+    [TestCase(16, 8)]
+    [TestCase(16, 16)]
+    [TestCase(16, 32)]
+    public void SizeClasses_TakeEverySizeWithLittleSlack(int pageShift, int unitBytes)
     {
         var pageBytes = 1 << pageShift;
-        var classes = new SizeClasses(pageBytes);
+        var classes = new SizeClasses(pageBytes, unitBytes);
         for (var bytes = PageGeometry.MinimumChunkBytes; bytes <= classes.LargestChunkBytes; bytes++)
         {
             var sizeClass = classes.ClassOf(bytes);
             var chunk = classes.ChunkBytes(sizeClass);
-            Assert.That(chunk, Is.GreaterThanOrEqualTo(bytes).And.LessThanOrEqualTo(8 + (bytes > pageBytes / 32 ? bytes * 3 / 2 : bytes * 17 / 16)));
-            Assert.That(chunk % 8, Is.Zero);
+            Assert.That(chunk, Is.GreaterThanOrEqualTo(bytes).And.LessThanOrEqualTo(unitBytes + (bytes > pageBytes / 32 ? bytes * 3 / 2 : bytes * 17 / 16)));
+            Assert.That(chunk % unitBytes, Is.Zero);
             Assert.That(sizeClass == 0 || classes.ChunkBytes(sizeClass - 1) < bytes, "there is a smaller class that takes it");
         }
 
         Assert.That(classes.ClassOf(classes.LargestChunkBytes + 1), Is.EqualTo(classes.LargeClass));
         Assert.That(classes.Count, Is.LessThan(byte.MaxValue));
+    }
+
+    [TestCase(1L << 20, 8)]
+    [TestCase(15L << 30, 8)]
+    [TestCase(16L << 30, 16)]
+    [TestCase(31L << 30, 16)]
+    [TestCase(32L << 30, 32)]
+    [TestCase(PageGeometry.MaximumBudget, 32)]
+    public void Geometry_OfAnyBudget_HasTheSmallestUnitThatReachesAllItsAddresses(long budget, int unitBytes)
+    {
+        var geometry = new PageGeometry(budget);
+        var pages = (long)geometry.FirstPageOf(geometry.MaximumRegions);
+        Assert.That(geometry.UnitBytes, Is.EqualTo(unitBytes));
+        Assert.That((ulong)geometry.AddressBytes >> geometry.UnitShift, Is.LessThanOrEqualTo(1UL << 32));
+        Assert.That(pages * PageGeometry.PageInfoBytes, Is.LessThanOrEqualTo((long)geometry.FirstPage << geometry.PageShift), "the infos have room");
+        Assert.That((long)geometry.AddressBytes, Is.GreaterThanOrEqualTo(Math.Min(2 * budget, PageGeometry.MaximumBudget - (64 << 20))));
+    }
+
+    [Test]
+    public void Glance_AtAnyHandle_SeesNothingThatIsNotOpen()
+    {
+        var geometry = new PageGeometry(8 << 20);
+        var memory = new PageMemory(geometry);
+        Assert.That(memory.TryGlance(memory.HandleOf(geometry.FirstPage, 0), out _, out _), Is.False, "no region is open yet");
+        Assert.That(memory.TryAddRegion() && memory.TryAddRegion());
+        var (first, end) = (memory.HandleOf(geometry.FirstPage, 0), memory.HandleOf(memory.PageCount, 0));
+        var last = end - (uint)(geometry.PageBytes / 2 / geometry.UnitBytes);
+        new Random(1).NextBytes(memory.Page(memory.PageCount - 1));
+        foreach (var handle in new[] { 0u, 1u, first - 1, last + 1, end - 1, end, end + 1, memory.HandleOf(geometry.FirstPageOf(geometry.MaximumRegions), 0), uint.MaxValue })
+        {
+            Assert.That(memory.TryGlance(handle, out _, out _), Is.False, $"{handle}");
+        }
+
+        Assert.That(memory.TryGlance(first, out _, out var entry) && entry.Length == EntryHeader.Bytes, "zeros");
+        for (var handle = last; handle > memory.HandleOf(memory.PageCount - 1, 0); handle--)
+        {
+            // Whatever it makes of such bytes it can read to the end.
+            _ = memory.TryGlance(handle, out _, out entry) ? entry.Count((byte)0) : 0;
+        }
+
+        memory.Handle.Dispose();
     }
 
     [Test]
@@ -112,17 +155,16 @@ internal sealed class MemoryPartsTests
     }
 
     [Test]
-    public void Regions_ArePinnedUntilTheLastOneIsDone()
+    public void Addresses_ArePinnedUntilTheLastOneIsDone()
     {
-        using var regions = new RegionsHandle();
-        Assert.That(regions.Reserve(1 << 20, (nuint)SystemMemory.GranuleBytes) != 0);
-        Assert.That(regions.TryPin() && regions.TryPin());
-        regions.CloseMemory();
-        Assert.That(regions.TryPin(), Is.False, "nobody can any more");
-        regions.Unpin();
-        Assert.That(regions.IsGivenBack, Is.False);
-        regions.Unpin();
-        Assert.That(regions.IsGivenBack);
+        using var range = new AddressRange(1 << 20, (nuint)SystemMemory.GranuleBytes);
+        Assert.That(range.TryPin() && range.TryPin());
+        range.CloseMemory();
+        Assert.That(range.TryPin(), Is.False, "nobody can any more");
+        range.Unpin();
+        Assert.That(range.IsGivenBack, Is.False);
+        range.Unpin();
+        Assert.That(range.IsGivenBack);
     }
 
     [Test]
@@ -137,7 +179,7 @@ internal sealed class MemoryPartsTests
         var removed = Put(own, memory, "removed", EntryFlags.Tombstone);
         own.Remove(gone);
         // As by a reader who looked when all this was other, or stood in other chunks of the page.
-        foreach (var handle in new[] { gone, foreign, removed, gone + 100, kept })
+        foreach (var handle in new[] { gone, foreign, removed, gone + 100, kept + 1, kept + 3, kept })
         {
             notes.NoteHit(handle, out _);
         }

@@ -43,6 +43,26 @@ internal sealed class MemoryTierLimitTests
         TierCheck.Verify(tier.Memory!);
     }
 
+    [TestCase(15L << 30)]
+    [TestCase(17L << 30)]
+    [TestCase(40L << 30)]
+    [TestCase(MemoryTier.MaximumSizeLimit)]
+    public void Budget_OfManyGibibytes_HoldsEntriesOfEverySize(long budget)
+    {
+        using var tier = new MemoryTier(budget, Eviction.Lru, _time);
+        for (var size = 0; size < 100_000; size += 1 + (size / 16))
+        {
+            Assert.That(tier.Put($"key{size}", 1, TierFace.Value(size, size)), Is.EqualTo(ApplyOutcome.Applied));
+        }
+
+        for (var size = 0; size < 100_000; size += 1 + (size / 16))
+        {
+            Assert.That(tier.Get($"key{size}").AsSpan().SequenceEqual(TierFace.Value(size, size)), $"the one of {size} bytes");
+        }
+
+        TierCheck.Verify(tier.Memory!);
+    }
+
     [Test]
     public void BeforeTheFirstWrite_NothingIsMapped()
     {
@@ -70,7 +90,7 @@ internal sealed class MemoryTierLimitTests
     public void Value_AroundEverySizeClass_GrowsAndShrinksInPlaceOrMoves()
     {
         using var tier = new MemoryTier(64 << 20, Eviction.Lru, _time);
-        var classes = new SizeClasses(new PageGeometry(64 << 20).PageBytes);
+        var classes = new SizeClasses(new PageGeometry(64 << 20).PageBytes, unitBytes: 8);
         var random = new Random(5);
         var lengths = Enumerable.Range(0, classes.Count)
             .SelectMany(sizeClass => new[] { -1, 0, 1 }.Select(delta => Math.Max(0, classes.ChunkBytes(sizeClass) - EntryHeader.Bytes - 1 + delta)))
@@ -237,10 +257,10 @@ internal sealed class MemoryTierLimitTests
         return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], System.Globalization.CultureInfo.InvariantCulture) << 10;
     }
 
-    private static WeakReference<RegionsHandle> Abandon(TimeProvider time)
+    private static WeakReference<AddressRange> Abandon(TimeProvider time)
     {
         var tier = new MemoryTier(64 << 20, Eviction.Lru, time);
         tier.Put("a", 1, TierFace.Value(100_000));
-        return new WeakReference<RegionsHandle>(tier.Memory!.Pool.Memory.Handle);
+        return new WeakReference<AddressRange>(tier.Memory!.Pool.Memory.Handle);
     }
 }

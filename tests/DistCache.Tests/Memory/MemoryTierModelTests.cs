@@ -69,7 +69,7 @@ internal sealed class MemoryTierModelTests
             _random.NextBytes(_bytes);
             (_budget, _keys) = (budget, keys);
             _tier = new MemoryTier(budget, eviction, _time, null, new TierTuning(shards, 0, (ulong)seed, granuleBytes));
-            var classes = new SizeClasses(new PageGeometry(budget, granuleBytes).PageBytes);
+            var classes = new SizeClasses(new PageGeometry(budget, granuleBytes).PageBytes, unitBytes: 8);
             _sizes = [.. Enumerable.Range(0, classes.Count).Select(classes.ChunkBytes)];
         }
 

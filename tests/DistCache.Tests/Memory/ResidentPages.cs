@@ -12,17 +12,11 @@ internal static unsafe partial class ResidentPages
     {
         var memory = tier.Pool.Memory;
         var geometry = memory.Geometry;
-        var states = new byte[geometry.RegionBytes / (nuint)Environment.SystemPageSize];
-        var resident = 0L;
-        for (var region = 0; region < memory.RegionCount; region++)
-        {
-            // A region begins with two bytes a page; then comes what is known of its first page.
-            var info = (nint)Unsafe.AsPointer(ref memory.Info(region << geometry.RegionShift));
-            Assert.That(InCore(info - (sizeof(ushort) << geometry.RegionShift), geometry.RegionBytes, states), Is.Zero);
-            resident += states.Count(state => (state & 1) != 0) * (long)Environment.SystemPageSize;
-        }
-
-        return resident;
+        var first = (nint)Unsafe.AsPointer(ref memory.Info(0));
+        var bytes = (nuint)memory.PageCount << geometry.PageShift;
+        var states = new byte[bytes / (nuint)Environment.SystemPageSize];
+        Assert.That(InCore(first, bytes, states), Is.Zero);
+        return states.Count(state => (state & 1) != 0) * (long)Environment.SystemPageSize;
     }
 
     [LibraryImport("libc", EntryPoint = "mincore", SetLastError = true)]
