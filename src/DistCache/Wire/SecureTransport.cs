@@ -93,7 +93,7 @@ internal sealed class SecureTransport : IDuplexPipe
 
         public override void CancelPendingFlush() => connection.CancelPendingFlush();
 
-        /// <summary>The connection below ends when its own is completed.</summary>
+        /// <summary>The connection below ends when its own is completed. What was gathered is not used again: TLS may be reading it.</summary>
         public override void Complete(Exception? exception = null)
         {
         }

@@ -64,18 +64,19 @@ internal sealed class HostilePeerTests
     [Test]
     public async Task Lanes_ThatStandAndBreakAtOnce_DoNotWakeEachOtherWithoutEnd()
     {
-        const int Bound = 20;
+        // Each lane dials once for its request, and is woken once at most.
+        const int MostGreetings = 6;
         var time = new ManualTime();
         await using var here = TestNode.Create("here", time: time);
         await using var peer = await HostilePeer.StartAsync(_ => [], endsAfterwards: true, leavesAtOnce: true);
 
-        foreach (var request in new PeerRequest[] { TestNode.Read("key"), new GossipRequest([]) })
+        foreach (var request in SampleMessages.Requests().DistinctBy(request => request.Lane))
         {
             await here.Transport.SendAsync(peer.Address, request, TestNode.Patience, CancellationToken.None);
         }
 
         // The clock stands, so no back-off ever ends.
-        Assert.That(() => peer.Greetings, Is.LessThan(Bound).After(500));
+        Assert.That(() => peer.Greetings, Is.LessThanOrEqualTo(MostGreetings).After(500));
     }
 
     [Test]
