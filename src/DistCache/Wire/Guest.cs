@@ -15,18 +15,23 @@ internal sealed class Guest : IDisposable
     private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(1);
 
     private readonly ConnectionContext _connection;
+    private readonly Strangers _strangers;
+    private readonly LinkedListNode<Guest> _place;
     private readonly CancellationTokenSource _patience = new();
     private readonly ITimer _timer;
     private volatile bool _isKnown;
     private int _lanes;
     private int _rings;
 
-    public Guest(ConnectionContext connection, TimeProvider time)
+    public Guest(ConnectionContext connection, Strangers strangers, TimeProvider time)
     {
         _connection = connection;
+        _strangers = strangers;
+        _place = new LinkedListNode<Guest>(this);
         Input = new GuestInput(this, connection.Transport.Input);
         connection.Transport = new GuestTransport(Input, connection.Transport.Output);
         _timer = time.CreateTimer(static state => ((Guest)state!).OnTimer(), this, WireLimits.HandshakeTimeout, Farewell);
+        strangers.Add(_place);
     }
 
     /// <summary>What it sends.</summary>
@@ -52,7 +57,7 @@ internal sealed class Guest : IDisposable
     public void Welcome()
     {
         _isKnown = true;
-        _timer.Dispose();
+        Dispose();
     }
 
     public void Abort(string flaw)
@@ -61,7 +66,11 @@ internal sealed class Guest : IDisposable
         _connection.Abort(new ConnectionAbortedException(flaw));
     }
 
-    public void Dispose() => _timer.Dispose();
+    public void Dispose()
+    {
+        _timer.Dispose();
+        _strangers.Remove(_place);
+    }
 
     /// <summary>
     /// First whoever greets ends the stream, so that the dialler hears why; a second later the connection goes with GOAWAY, and another later
@@ -83,8 +92,9 @@ internal sealed class Guest : IDisposable
                 _connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
                 break;
             default:
-                _patience.Cancel();
+                // In this order: who waits for it to end says why.
                 Abort($"No lane within {WireLimits.HandshakeTimeout.TotalSeconds} s.");
+                _patience.Cancel();
                 break;
         }
     }

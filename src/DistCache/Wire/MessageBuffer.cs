@@ -44,6 +44,13 @@ internal sealed class MessageBuffer(int capacity = 0, ReadOnlyMemory<byte> leftO
         return _bytes.AsSpan(Length);
     }
 
+    /// <summary>The same.</summary>
+    public Memory<byte> GetMemory(int size)
+    {
+        GetSpan(size);
+        return _bytes.AsMemory(Length);
+    }
+
     public void Advance(int size) => Length += size;
 
     public void Append(ReadOnlySpan<byte> bytes)

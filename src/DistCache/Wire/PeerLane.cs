@@ -25,6 +25,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
     private long _retryAt;
     private int _failures;
     private FaultKind? _logged;
+    private bool _wasWoken;
     private bool _closed;
 
     /// <summary>The bulk lane to the same peer; itself if it is that.</summary>
@@ -49,12 +50,15 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
         return null;
     }
 
-    /// <summary>Another lane to this address has just come to stand: if the last dial failed, the next one is not worth waiting for.</summary>
+    /// <summary>
+    /// Another lane to this address has just come to stand: if the last dial failed, the next one is not worth waiting for. But only once for
+    /// each dial of our own: lanes that stand and break at once would wake each other without end.
+    /// </summary>
     public void Wake()
     {
         lock (_lock)
         {
-            if (_fault is null || _connection is not null)
+            if (_fault is null || _connection is not null || _wasWoken)
             {
                 return;
             }
@@ -62,7 +66,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
             _fault = null;
         }
 
-        _ = ConnectAsync();
+        _ = ConnectAsync(isWoken: true);
     }
 
     public void Close()
@@ -141,7 +145,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
         var waited = false;
         while (true)
         {
-            var outcome = await ConnectAsync().WaitAsync(Remaining(call.Deadline), context.Time, call.CancellationToken).ConfigureAwait(false);
+            var outcome = await ConnectAsync(isWoken: false).WaitAsync(Remaining(call.Deadline), context.Time, call.CancellationToken).ConfigureAwait(false);
             if (outcome.Fault is not null)
             {
                 return outcome.Fault;
@@ -177,7 +181,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
             : LongestWait;
     }
 
-    private Task<DialOutcome> ConnectAsync()
+    private Task<DialOutcome> ConnectAsync(bool isWoken)
     {
         lock (_lock)
         {
@@ -193,6 +197,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
 
             if (_dial is null)
             {
+                _wasWoken = isWoken;
                 using (ExecutionContext.SuppressFlow())
                 {
                     _dial = Task.Run(DialAsync, CancellationToken.None);

@@ -7,7 +7,6 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace DistCache.Wire;
@@ -31,6 +30,7 @@ internal sealed class PeerServer : IAsyncDisposable
     private readonly WebApplication _application;
     private readonly IServer _server;
     private readonly string _host;
+    private readonly Strangers _strangers = new();
     private ListenOptions? _listener;
     private int _connections;
 
@@ -41,8 +41,13 @@ internal sealed class PeerServer : IAsyncDisposable
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         builder.WebHost
             .UseKestrelCore()
-            .UseKestrelHttpsConfiguration()
-            .UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true)
+            .UseSockets(sockets =>
+            {
+                sockets.UnsafePreferInlineScheduling = true;
+
+                // Else each read is two calls of the system, one of which only waits; it spares 4 KiB for a connection that is silent.
+                sockets.WaitForDataBeforeAllocatingBuffer = false;
+            })
             .ConfigureKestrel(kestrel => Configure(kestrel, endPoint));
         _application = builder.Build();
         _server = _application.Services.GetRequiredService<IServer>();
@@ -131,12 +136,7 @@ internal sealed class PeerServer : IAsyncDisposable
             listener.Use(next => connection => AdmitAsync(connection, next));
             if (_context.Settings.Tls is { } tls)
             {
-                listener.UseHttps(new TlsHandshakeCallbackOptions
-                {
-                    OnConnection = handshake => ValueTask.FromResult(
-                        TlsHandshake.ForListener(tls, flaw => handshake.Connection.Features.Get<Guest>()!.Flaw = $"As a client, {flaw}")),
-                    HandshakeTimeout = WireLimits.HandshakeTimeout,
-                });
+                listener.Use(next => connection => SecureTransport.ServeAsync(tls, connection, next));
             }
         });
     }
@@ -144,7 +144,7 @@ internal sealed class PeerServer : IAsyncDisposable
     /// <summary>Counts connections, and those that end without ever having asked for anything: they do not speak HTTP/2.</summary>
     private async Task AdmitAsync(ConnectionContext connection, ConnectionDelegate next)
     {
-        using var guest = new Guest(connection, _context.Time);
+        using var guest = new Guest(connection, _strangers, _context.Time);
         connection.Features.Set(guest);
         try
         {

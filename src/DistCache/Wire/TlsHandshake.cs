@@ -11,34 +11,21 @@ namespace DistCache.Wire;
 /// </summary>
 internal static class TlsHandshake
 {
-    /// <summary>For the listener; <paramref name="refused"/> is told why a dialler is turned away.</summary>
-    public static SslServerAuthenticationOptions ForListener(TlsCredentials tls, Action<string> refused)
+    /// <summary>What HTTP/2 may go over.</summary>
+    private const SslProtocols Allowed = SslProtocols.Tls12 | SslProtocols.Tls13;
+
+    /// <summary>For the listener: false if it came to nothing, and then <paramref name="guest"/> knows why, as far as that can be told.</summary>
+    public static async Task<bool> AcceptAsync(TlsCredentials tls, SslStream stream, Guest guest)
     {
-        var material = tls.Current();
-        var options = new SslServerAuthenticationOptions
+        try
         {
-            ServerCertificateContext = material.Certificate,
-            ApplicationProtocols = [SslApplicationProtocol.Http2],
-            AllowRenegotiation = false,
-            AllowTlsResume = false,
-        };
-        if (tls.RequiresClientCertificate)
-        {
-            options.ClientCertificateRequired = true;
-            options.CertificateChainPolicy = CreatePolicy(material);
-            options.RemoteCertificateValidationCallback = (_, certificate, chain, errors) =>
-            {
-                if (FindFlaw(tls, certificate, chain, errors, dialledHost: null) is not { } flaw)
-                {
-                    return true;
-                }
-
-                refused(flaw);
-                return false;
-            };
+            await stream.AuthenticateAsServerAsync(ForListener(tls, guest), guest.Patience).ConfigureAwait(false);
+            return true;
         }
-
-        return options;
+        catch (Exception exception) when (exception is AuthenticationException or IOException or OperationCanceledException)
+        {
+            return false;
+        }
     }
 
     /// <summary>For the dialler: gives the stream to speak HTTP/2 over.</summary>
@@ -58,6 +45,7 @@ internal static class TlsHandshake
                     ClientCertificateContext = material.Certificate,
                     ApplicationProtocols = [SslApplicationProtocol.Http2],
                     CertificateChainPolicy = CreatePolicy(material),
+                    EnabledSslProtocols = Allowed,
                     AllowRenegotiation = false,
                     AllowTlsResume = false,
                     RemoteCertificateValidationCallback = (_, certificate, chain, errors) =>
@@ -80,6 +68,36 @@ internal static class TlsHandshake
             await stream.DisposeAsync().ConfigureAwait(false);
             throw;
         }
+    }
+
+    private static SslServerAuthenticationOptions ForListener(TlsCredentials tls, Guest guest)
+    {
+        var material = tls.Current();
+        var options = new SslServerAuthenticationOptions
+        {
+            ServerCertificateContext = material.Certificate,
+            ApplicationProtocols = [SslApplicationProtocol.Http2],
+            EnabledSslProtocols = Allowed,
+            AllowRenegotiation = false,
+            AllowTlsResume = false,
+        };
+        if (tls.RequiresClientCertificate)
+        {
+            options.ClientCertificateRequired = true;
+            options.CertificateChainPolicy = CreatePolicy(material);
+            options.RemoteCertificateValidationCallback = (_, certificate, chain, errors) =>
+            {
+                if (FindFlaw(tls, certificate, chain, errors, dialledHost: null) is not { } flaw)
+                {
+                    return true;
+                }
+
+                guest.Flaw = $"As a client, {flaw}";
+                return false;
+            };
+        }
+
+        return options;
     }
 
     /// <summary>Null for a certificate that lets in; else what is wrong with it, in a sentence.</summary>

@@ -86,8 +86,11 @@ internal static class WireLimits
     /// <summary>HTTP/2 streams of one connection: a lane needs one, a health probe may use a few.</summary>
     public const int StreamsPerConnection = 4;
 
-    /// <summary>Connections that the port accepts: 256 members with 3 lanes each, twice, and as many for probes.</summary>
+    /// <summary>Connections that the port accepts: 256 members with 3 lanes each, twice, and <see cref="Strangers"/>.</summary>
     public const int Connections = 2_048;
+
+    /// <summary>Of these, connections that have not proved who they are; beyond it the oldest of them goes.</summary>
+    public const int Strangers = 512;
 
     /// <summary>
     /// What a peer may send ahead of our reading, per stream and connection: enough for 250 MB/s at a round trip of a millisecond.

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -14,6 +15,7 @@ internal static class TlsNumbers
     {
         var rounds = arguments.Number("rounds", 3);
         var time = TimeSpan.FromSeconds(arguments.Number("seconds", 3));
+        var callerCounts = arguments.Text("callers", "1,32,256").Split(',').Select(text => int.Parse(text, CultureInfo.InvariantCulture)).ToArray();
         var folder = Directory.CreateTempSubdirectory("distcache-tls-").FullName;
         try
         {
@@ -22,7 +24,7 @@ internal static class TlsNumbers
             for (var round = 1; round <= rounds; round++)
             {
                 Console.WriteLine($"round {round}");
-                foreach (var callers in new[] { 1, 32, 256 })
+                foreach (var callers in callerCounts)
                 {
                     var without = await plain.GetAsync(callers, time);
                     var with = await secure.GetAsync(callers, time);

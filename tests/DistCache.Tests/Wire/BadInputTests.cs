@@ -221,6 +221,34 @@ internal sealed class BadInputTests
     }
 
     [Test]
+    public async Task Port_FullOfStrangers_LetsAMemberIn()
+    {
+        await using var node = await TestNode.StartAsync("crowded", time: new ManualTime());
+        await using var early = TestNode.Create("early");
+        await early.SendAsync(node, TestNode.Read("key"));
+        var isBroken = false;
+        early.Transport.Broken += _ => isBroken = true;
+        List<Socket> strangers = [];
+        try
+        {
+            while (strangers.Count < WireLimits.Connections)
+            {
+                strangers.Add(new Socket(SocketType.Stream, ProtocolType.Tcp));
+                await strangers[^1].ConnectAsync(node.Address.Host, node.Address.Port);
+            }
+
+            await using var late = TestNode.Create("late");
+            Assert.That(await late.SendAsync(node, TestNode.Read("key")), Is.TypeOf<ReadReply>());
+            Assert.That(isBroken, Is.False, "one that is known does not count");
+            Assert.That(() => node.Transport.ServedConnections, Is.InRange(3, WireLimits.Strangers + 2).After(5_000, 10));
+        }
+        finally
+        {
+            strangers.ForEach(socket => socket.Dispose());
+        }
+    }
+
+    [Test]
     public async Task SecondLane_OnAConnection_IsRefused()
     {
         using var client = new HttpMessageInvoker(new SocketsHttpHandler { UseProxy = false });

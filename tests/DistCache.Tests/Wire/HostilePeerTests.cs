@@ -62,6 +62,24 @@ internal sealed class HostilePeerTests
     }
 
     [Test]
+    public async Task Lanes_ThatStandAndBreakAtOnce_DoNotWakeEachOtherWithoutEnd()
+    {
+        // Each lane dials once for its request, and is woken once at most.
+        const int MostGreetings = 6;
+        var time = new ManualTime();
+        await using var here = TestNode.Create("here", time: time);
+        await using var peer = await HostilePeer.StartAsync(_ => [], endsAfterwards: true, leavesAtOnce: true);
+
+        foreach (var request in SampleMessages.Requests().DistinctBy(request => request.Lane))
+        {
+            await here.Transport.SendAsync(peer.Address, request, TestNode.Patience, CancellationToken.None);
+        }
+
+        // The clock stands, so no back-off ever ends.
+        Assert.That(() => peer.Greetings, Is.LessThanOrEqualTo(MostGreetings).After(500));
+    }
+
+    [Test]
     public async Task Bytes_OfAnyKindFromAStranger_NeverHurtTheNode([Values(1, 2)] int seed)
     {
         TestContext.Out.WriteLine($"seed {seed}");
@@ -93,14 +111,19 @@ internal sealed class HostilePeerTests
 
     private sealed class HostilePeer(WebApplication web) : IAsyncDisposable
     {
+        private int _greetings;
+
+        public int Greetings => Volatile.Read(ref _greetings);
+
         public PeerAddress Address => new("127.0.0.1", new Uri(web.Urls.Single()).Port);
 
-        public static async Task<HostilePeer> StartAsync(Func<uint, byte[]> reply, bool endsAfterwards, bool reflects = false)
+        public static async Task<HostilePeer> StartAsync(Func<uint, byte[]> reply, bool endsAfterwards, bool reflects = false, bool leavesAtOnce = false)
         {
             var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
             builder.WebHost.UseKestrelCore()
                 .ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = HttpProtocols.Http2));
             var web = builder.Build();
+            var peer = new HostilePeer(web);
             web.Run(async http =>
             {
                 var reader = new FrameReader(http.Request.Body, 1 << 20);
@@ -108,7 +131,8 @@ internal sealed class HostilePeerTests
                 var nonce = reflects ? hello.Nonce : new byte[Hello.NonceBytes];
                 http.Response.ContentType = GrpcProtocol.ContentType;
                 await http.Response.Body.WriteAsync(RawLane.Frame(RawLane.Hello(lane: hello.Lane) with { Nonce = nonce }));
-                while (await reader.ReadAsync(http.RequestAborted) is { } request)
+                Interlocked.Increment(ref peer._greetings);
+                while (!leavesAtOnce && await reader.ReadAsync(http.RequestAborted) is { } request)
                 {
                     var id = ReadId(request);
                     await http.Response.Body.WriteAsync(reply(id));
@@ -119,7 +143,7 @@ internal sealed class HostilePeerTests
                 }
             });
             await web.StartAsync();
-            return new HostilePeer(web);
+            return peer;
         }
 
         public async ValueTask DisposeAsync()

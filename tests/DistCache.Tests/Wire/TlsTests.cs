@@ -5,6 +5,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using DistCache.Peers;
 using DistCache.Tests.Membership;
+using DistCache.Wire;
 
 namespace DistCache.Tests.Wire;
 
@@ -229,6 +230,134 @@ internal sealed class TlsTests
         Assert.That(await CertificateOfAsync(there.Address), Is.EqualTo(certificate.Thumbprint));
         Assert.That(await CertificateOfAsync(there.Address), Is.EqualTo(certificate.Thumbprint));
         Assert.That(_log.Lines.Count(line => line.Contains("The vault is closed.", StringComparison.Ordinal)), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Stranger_ThatDoesNotEndTheTlsHandshake_IsClosedInTime()
+    {
+        var time = new ManualTime();
+        await using var there = await TestNode.StartAsync("there", tls: _authority.Options(), time: time, logger: _log);
+        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(there.Address.Host, there.Address.Port);
+        await socket.SendAsync(new byte[] { 0x16, 3, 1 });
+        Assert.That(() => time.ActiveTimers, Is.EqualTo(1).After(5_000, 10), "it was not accepted");
+
+        time.Advance(WireLimits.HandshakeTimeout);
+
+        Assert.That(() => there.Transport.ServedConnections, Is.Zero.After(5_000, 10));
+        Assert.That(() => Logged("No lane within 5 s"), Is.True.After(5_000, 10), Lines());
+    }
+
+    [Test]
+    public async Task Stranger_ThatSendsMoreThan64KiBOverTls_IsCutOff()
+    {
+        var listens = _authority.Options();
+        listens.RequireClientCertificate = false;
+        await using var there = await TestNode.StartAsync("there", tls: listens, logger: _log);
+
+        async Task SendAsync()
+        {
+            await using var stream = await DialAsync(there.Address, certificate: null);
+
+            // Frames that mean nothing to HTTP/2, and so are passed over.
+            var unknown = new byte[9 + 1_000];
+            (unknown[1], unknown[2], unknown[3]) = (1_000 >> 8, 1_000 & 0xFF, 0xEE);
+            await stream.WriteAsync("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0"u8.ToArray());
+            for (var i = 0; i < 70; i++)
+            {
+                await stream.WriteAsync(unknown);
+            }
+
+            while (await stream.ReadAsync(new byte[1_024]) > 0)
+            {
+            }
+        }
+
+        await SendAsync().WaitAsync(TestNode.Patience).ContinueWith(static _ => { }, TaskScheduler.Default);
+
+        Assert.That(() => Logged("More than 65536 bytes before a handshake was complete"), Is.True.After(5_000, 10), Lines());
+        Assert.That(() => there.Transport.ServedConnections, Is.Zero.After(5_000, 10));
+    }
+
+    [Test]
+    public async Task Reply_OverTls_GoesInFullRecords()
+    {
+        await using var there = await TestNode.StartAsync("there", tls: _authority.Options());
+        using var relay = new Relay(there.Address);
+        await using var here = TestNode.Create("here", tls: _authority.Options());
+        var value = RandomNumberGenerator.GetBytes(60_000);
+        there.OnRequest = (_, _, _) => ValueTask.FromResult<PeerReply>(TestNode.Hit(value));
+
+        var reply = await here.Transport.SendAsync(relay.Address, TestNode.Read("key"), TestNode.Patience, CancellationToken.None);
+
+        Assert.That(((ReadReply)reply).Value.Span.SequenceEqual(value));
+        Assert.That(relay.Records().Count(length => length > 16_000), Is.EqualTo(3));
+    }
+
+    /// <summary>Stands between a dialler and a listener, and notes what the latter says.</summary>
+    private sealed class Relay : IDisposable
+    {
+        private readonly TcpListener _listener = new(System.Net.IPAddress.Loopback, 0);
+        private readonly MemoryStream _said = new();
+        private readonly List<Socket> _sockets = [];
+
+        public Relay(PeerAddress listener)
+        {
+            _listener.Start();
+            _ = RunAsync(listener);
+        }
+
+        public PeerAddress Address => new("127.0.0.1", ((System.Net.IPEndPoint)_listener.LocalEndpoint).Port);
+
+        /// <summary>The lengths of the records of TLS that came from the listener: 5 bytes before each, of which the last two are its length.</summary>
+        public List<int> Records()
+        {
+            byte[] said;
+            lock (_said)
+            {
+                said = _said.ToArray();
+            }
+
+            List<int> lengths = [];
+            for (var at = 0; at + 5 <= said.Length; at += 5 + lengths[^1])
+            {
+                lengths.Add((said[at + 3] << 8) | said[at + 4]);
+            }
+
+            return lengths;
+        }
+
+        public void Dispose()
+        {
+            _listener.Dispose();
+            _sockets.ForEach(socket => socket.Dispose());
+        }
+
+        private async Task RunAsync(PeerAddress listener)
+        {
+            var dialler = await _listener.AcceptSocketAsync();
+            var there = new Socket(SocketType.Stream, ProtocolType.Tcp);
+            _sockets.AddRange([dialler, there]);
+            await there.ConnectAsync(listener.Host, listener.Port);
+            await Task.WhenAll(CopyAsync(dialler, there, isNoted: false), CopyAsync(there, dialler, isNoted: true));
+        }
+
+        private async Task CopyAsync(Socket from, Socket to, bool isNoted)
+        {
+            var buffer = new byte[32 << 10];
+            while (await from.ReceiveAsync(buffer) is > 0 and var count)
+            {
+                if (isNoted)
+                {
+                    lock (_said)
+                    {
+                        _said.Write(buffer, 0, count);
+                    }
+                }
+
+                await to.SendAsync(buffer.AsMemory(0, count));
+            }
+        }
     }
 
     private static void AssertRefused(PeerReply reply, string reason)
