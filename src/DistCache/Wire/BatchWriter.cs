@@ -36,6 +36,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, LargePace? pace 
     private MessageBuffer _writing = new();
     private long _unsentBytes;
     private int _isDeferred;
+    private long _sentBytes;
     private bool _isCut;
     private bool _closed;
 
@@ -102,6 +103,9 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, LargePace? pace 
 
     public void Wake() => _work.Set();
 
+    /// <summary>What the stream has taken so far. Beyond a window the peer must have read it.</summary>
+    public long SentBytes => Volatile.Read(ref _sentBytes);
+
     /// <summary>True if its wake-up was not put off already.</summary>
     public bool TryDefer() => Interlocked.Exchange(ref _isDeferred, 1) == 0;
 
@@ -145,6 +149,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, LargePace? pace 
 
             await (flush ? SendAsync(stream, batch.Written, cancellationToken) : stream.WriteAsync(batch.Written, cancellationToken)).ConfigureAwait(false);
             Interlocked.Add(ref _unsentBytes, -batch.Length);
+            Volatile.Write(ref _sentBytes, _sentBytes + batch.Length);
             batch.Clear();
             _room.Set();
             if (_isCut && pace is not null)

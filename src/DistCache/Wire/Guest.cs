@@ -54,10 +54,16 @@ internal sealed class Guest : IDisposable
     /// <summary>
     /// The dialler is one of us: no more limits. Said before it is told itself, since it sends requests as soon as it knows.
     /// </summary>
+    /// <exception cref="RefusalException">It has to go for another stranger, and is being cut off.</exception>
     public void Welcome()
     {
+        if (!_strangers.Remove(_place))
+        {
+            throw new RefusalException(GrpcStatus.ResourceExhausted, "limit", $"More than {WireLimits.Strangers} connections without a handshake.");
+        }
+
         _isKnown = true;
-        Dispose();
+        _timer.Dispose();
     }
 
     public void Abort(string flaw)

@@ -27,6 +27,7 @@ internal sealed class LaneConnection : IDisposable
     private PeerLane? _owner;
     private long _heardAt;
     private long _silentSince;
+    private long _sentThen;
     private int _broken;
 
     public LaneConnection(
@@ -167,9 +168,11 @@ internal sealed class LaneConnection : IDisposable
 
         late.ForEach(call => Abandon(call.Id));
         EndAll(late, _lane == Lane.Bulk ? PeerFault.LargeTimedOut : PeerFault.TimedOut);
-        if (_silentSince <= Volatile.Read(ref _heardAt))
+        var sent = _writer.SentBytes;
+        if (_silentSince <= Volatile.Read(ref _heardAt) || sent - _sentThen > WireLimits.ServerWindowBytes)
         {
-            _silentSince = _context.Time.GetTimestamp();
+            // Heard; or it took more than its window holds, as a peer does to which large values go, and which has nothing to say to them yet.
+            (_silentSince, _sentThen) = (_context.Time.GetTimestamp(), sent);
         }
         else if (_context.Time.GetElapsedTime(_silentSince) >= WireLimits.LongestSilence)
         {

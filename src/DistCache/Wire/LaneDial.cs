@@ -121,6 +121,10 @@ internal sealed class LaneDial : IDisposable
         Lifetime.Dispose();
     }
 
+    /// <summary>As DNS spells it: a header is ASCII, names need not be.</summary>
+    internal static string AuthorityOf(PeerAddress address) =>
+        address.Host.Contains(':') ? address.ToString() : $"{new Uri($"http://{address}").IdnHost}:{address.Port}";
+
     private async Task<LaneConnection> ConnectAsync()
     {
         // Not disposed here: its content, the open end of the lane, would go with it. The client gives each host a connection of its own.
@@ -131,7 +135,7 @@ internal sealed class LaneDial : IDisposable
             Content = _content,
         };
         request.Options.Set(Dial, this);
-        request.Headers.Host = _address.ToString();
+        request.Headers.Host = AuthorityOf(_address);
         request.Headers.TE.Add(new TransferCodingWithQualityHeaderValue("trailers"));
         Response = await _context.Client.SendAsync(request, _lifetime).ConfigureAwait(false);
         CheckResponse(Response);

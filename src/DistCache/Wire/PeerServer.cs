@@ -144,17 +144,19 @@ internal sealed class PeerServer : IAsyncDisposable
     /// <summary>Counts connections, and those that end without ever having asked for anything: they do not speak HTTP/2.</summary>
     private async Task AdmitAsync(ConnectionContext connection, ConnectionDelegate next)
     {
+        if (Interlocked.Increment(ref _connections) > WireLimits.Connections)
+        {
+            Interlocked.Decrement(ref _connections);
+            Refused(connection, "connections", $"More than {WireLimits.Connections} connections.");
+            connection.Abort();
+            return;
+        }
+
         using var guest = new Guest(connection, _strangers, _context.Time);
         connection.Features.Set(guest);
         try
         {
-            if (Interlocked.Increment(ref _connections) > WireLimits.Connections)
-            {
-                guest.HasSpoken = true;
-                Refused(connection, "connections", $"More than {WireLimits.Connections} connections.");
-                connection.Abort();
-            }
-            else if (await SpeaksExpectedLanguageAsync(guest).ConfigureAwait(false))
+            if (await SpeaksExpectedLanguageAsync(guest).ConfigureAwait(false))
             {
                 await next(connection).ConfigureAwait(false);
             }

@@ -84,8 +84,15 @@ internal sealed class SecureTransport : IDuplexPipe
         {
             if (_gathered.Length > 0)
             {
-                await stream.WriteAsync(_gathered.Written, cancellationToken).ConfigureAwait(false);
-                _gathered.Clear();
+                try
+                {
+                    await stream.WriteAsync(_gathered.Written, cancellationToken).ConfigureAwait(false);
+                }
+                finally
+                {
+                    // The server goes on after a write that failed; the same must not go twice.
+                    _gathered.Clear();
+                }
             }
 
             return await connection.FlushAsync(cancellationToken).ConfigureAwait(false);

@@ -25,15 +25,18 @@ internal sealed class Strangers
         oldest?.Abort($"More than {WireLimits.Strangers} connections without a handshake: the oldest goes.");
     }
 
-    /// <summary>It is known now, or gone; perhaps a second time.</summary>
-    public void Remove(LinkedListNode<Guest> guest)
+    /// <summary>It is known now, or gone. False if it is no stranger any more: it was removed before, or has to go for another one.</summary>
+    public bool Remove(LinkedListNode<Guest> guest)
     {
         lock (_lock)
         {
-            if (guest.List is not null)
+            if (guest.List is null)
             {
-                _guests.Remove(guest);
+                return false;
             }
+
+            _guests.Remove(guest);
+            return true;
         }
     }
 }

@@ -31,6 +31,18 @@ internal sealed class LargePaceTests
         Assert.That(_pace.RestAsync().IsCompleted, Is.True);
     }
 
+    /// <summary>A rest would last as long as a timer, 2 048 times for 64 MiB: longer than the message may take.</summary>
+    [Test]
+    public void LargeMessage_BesideFewSmallOnes_DoesNotRest()
+    {
+        for (var i = 0; i < 5; i++)
+        {
+            _pace.NoteSmall(_time.GetTimestamp());
+            Assert.That(_pace.RestAsync().IsCompleted, Is.True);
+            _time.Advance(2 * WireLimits.BusyWithin);
+        }
+    }
+
     [Test]
     public async Task Rest_EndsWithTheFirstSmallMessage_AfterItsTime()
     {
@@ -73,14 +85,20 @@ internal sealed class LargePaceTests
 
         for (var chunks = 1; chunks <= 4; chunks++)
         {
-            Assert.That(stream.Length, Is.InRange(chunks * length, (chunks * length) + (chunks * WireLimits.ChunkOverheadBytes)));
+            var sent = Is.InRange(chunks * length, (chunks * length) + (chunks * WireLimits.ChunkOverheadBytes));
+            Assert.That(() => stream.Length, sent.After(5_000, 1));
+            _time.Advance(WireLimits.ShortestRest);
             NoteSmall();
-            _time.Advance(WireLimits.LongestRest);
         }
 
         writer.Close(finishLong: true);
         await running.WaitAsync(TestNode.Patience);
     }
 
-    private void NoteSmall() => _pace.NoteSmall(_time.GetTimestamp());
+    /// <summary>A request and a reply.</summary>
+    private void NoteSmall()
+    {
+        _pace.NoteSmall(_time.GetTimestamp());
+        _pace.NoteSmall(_time.GetTimestamp());
+    }
 }

@@ -107,6 +107,13 @@ internal sealed class WireTransportTests
         Assert.That(Text(await _here.SendAsync(_there, TestNode.Read("after"))), Is.EqualTo("after"));
     }
 
+    [TestCase("bücher.example", "xn--bcher-kva.example:7600")]
+    [TestCase("Example.org", "example.org:7600")]
+    [TestCase("10.0.0.5", "10.0.0.5:7600")]
+    [TestCase("::1", "[::1]:7600")]
+    public void Authority_IsTheNameAsDnsSpellsIt(string host, string expected) =>
+        Assert.That(LaneDial.AuthorityOf(new PeerAddress(host, 7600)), Is.EqualTo(expected));
+
     /// <summary>As a cut link leaves it: nothing says that the connection is over, and TCP waits for minutes before it tries again.</summary>
     [Test]
     public async Task Lane_SilentBetweenTwoRequestsThatRanOutOfTime_IsGivenUp([Values] bool isHeardBetween)
