@@ -124,7 +124,7 @@ internal sealed class CacheCluster : IDisposable
         RemainingTime? life = milliseconds is null ? null : isSliding ? new(Expiration.Never, milliseconds.Value, 0) : new(milliseconds.Value, 0, 0);
         if (await CacheOf(node).WriteAsync(key, write.Value, life))
         {
-            write.Acknowledge(Simulation.Elapsed, HighestHeld(key), IsSettled() && IsQuick);
+            write.Acknowledge(Simulation.Elapsed, HighestHeld(node, key), IsSettled() && IsQuick);
         }
         else
         {
@@ -216,8 +216,14 @@ internal sealed class CacheCluster : IDisposable
         }
     }
 
-    private EntryVersion? HighestHeld(string key) =>
-        Simulation.RunningNodes.Where(node => !node.IsPaused).Max(node => CacheOf(node).Held(key)?.Version);
+    /// <summary>Of what the writer can know of: on its side of a cut, or of two clusters that have not found each other yet.</summary>
+    private EntryVersion? HighestHeld(SimulatedNode writer, string key)
+    {
+        var routing = CacheOf(writer).Replicator.Ownership.Current;
+        return Simulation.RunningNodes
+            .Where(node => !node.IsPaused && routing.LiveMembers.Any(member => member.Name.ToString() == node.Name))
+            .Max(node => CacheOf(node).Held(key)?.Version);
+    }
 
     private string KeyOf(int era) => $"k{(era * _keys) + Simulation.Random.Next(_keys)}";
 

@@ -12,7 +12,7 @@ internal sealed record Write(string Key, int? Value, TimeSpan Start, TimeSpan? L
 {
     public TimeSpan End { get; private set; } = TimeSpan.MaxValue;
 
-    /// <summary>The highest that any node which ran held of the key when this was acknowledged: its own, or that of a later write.</summary>
+    /// <summary>The highest that any node which ran, and the writer knew of, held of the key when this was acknowledged: its own, or that of a later write.</summary>
     public EntryVersion? Version { get; private set; }
 
     /// <summary>It goes some day, and may be forgotten then.</summary>
