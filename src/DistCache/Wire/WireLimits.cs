@@ -50,8 +50,8 @@ internal static class WireLimits
     /// <summary>No small message came after all: the shortest time that timers measure.</summary>
     public static readonly TimeSpan LongestRest = TimeSpan.FromMilliseconds(1);
 
-    /// <summary>The data lanes are busy if they did two things in so short a time.</summary>
-    public static readonly TimeSpan BusyWithin = TimeSpan.FromMilliseconds(1);
+    /// <summary>For so long after the last traffic the data lanes are busy: large messages themselves make gaps in it.</summary>
+    public static readonly TimeSpan BusyWithin = TimeSpan.FromMilliseconds(5);
 
     /// <summary>What stands around the bytes of a chunk, generously.</summary>
     public const int ChunkOverheadBytes = 64;
