@@ -118,8 +118,12 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
         return winner == own ? null : winner;
     }
 
-    /// <summary>Who stood still is no side, except for one that is unsure where he is not: then only one of both can yield.</summary>
-    private bool IsCounted(HoldingsReply reply, NodeIdentity identity) => !Names(reply, identity) || (absences.IsUnsure && reply.IsWhole);
+    /// <summary>
+    /// Who says that he stood still is no side, except for one that says the same and is unsure, where he is not: of these two only the unsure
+    /// one counts the other, and so never both yield.
+    /// </summary>
+    private bool IsCounted(HoldingsReply reply, NodeIdentity identity) =>
+        !Names(reply, identity) || (reply.IsWhole && absences.IsUnsure && absences.HasStoodStill);
 
     /// <summary>That one says that this one was away for too long; said of itself, that it stood still.</summary>
     private static bool Names(HoldingsReply reply, NodeIdentity identity) => reply.Missing.Any(absence => absence.IsTooLate && absence.Identity == identity);
