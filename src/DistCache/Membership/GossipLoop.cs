@@ -210,7 +210,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
             Step(now =>
             {
                 // In an order that a replay repeats: that of the dictionary goes by hashes of strings, which differ from process to process.
-                foreach (var (name, at) in _heard.OrderBy(static heard => heard.Key))
+                foreach (var (name, at) in _heard.ToArray().OrderBy(static heard => heard.Key))
                 {
                     _swim.Heard(name, at);
                     _heard.TryRemove(new KeyValuePair<NodeName, long>(name, at));

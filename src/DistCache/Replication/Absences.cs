@@ -24,8 +24,8 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
     private const int LimitOfAbsences = 256;
 
     /// <summary>
-    /// A standstill that does not count. Longer than the one after which tombstones are kept for longer: time may pass for tombstones and not
-    /// for absences, but never the other way round.
+    /// A standstill that does not count. Longer than the one after which tombstones are kept for longer: what is left out here is so for them
+    /// too. A gap between the two counts for absences and not for tombstones, which then live for longer than they need to.
     /// </summary>
     private static readonly TimeSpan Uncounted = 3 * MemoryTier.SweepInterval;
 
@@ -39,6 +39,8 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
     private long _startedAt = time.GetTimestamp();
     private long _ranAt = time.GetTimestamp();
     private long _wokeAt;
+    private TimeSpan _stoodStill;
+    private bool _isBeginning;
     private bool _hasMetOthers;
     private volatile bool _hasStrangers;
     private volatile bool _isUnsure;
@@ -60,12 +62,12 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
     /// <summary>Members are here that were away for too long.</summary>
     public bool HasStrangers => _hasStrangers;
 
-    /// <summary>This node stood still for long, and somebody who is here has not said yet that he did not go on without it.</summary>
+    /// <summary>This node stood still for long, and somebody who is here has not said yet that he did not go on without it; or it drops what it holds.</summary>
     public bool IsUnsure => _isUnsure;
 
     /// <summary>
-    /// The same, or whoever has not said so is not here. It wrote nothing meanwhile, so against those who went on without it, it has no claim
-    /// to stay.
+    /// It stood still for so long that others may have called it too late for that alone, and not all have said that they did not go on, be they
+    /// here or not. It wrote nothing meanwhile, so against those who went on without it, it has no claim to stay.
     /// </summary>
     public bool HasStoodStill
     {
@@ -73,10 +75,12 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
         {
             lock (_lock)
             {
-                return _unheard.Count > 0;
+                return HasStoodStillLocked;
             }
         }
     }
+
+    private bool HasStoodStillLocked => _unheard.Count > 0 && _stoodStill >= TooLong(_lifetime);
 
     /// <summary>
     /// Away for so long, a node comes back too late. Shorter than tombstones live, since it could not be heard for a while before it was given
@@ -104,9 +108,11 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
                 return;
             }
 
-            _unheard.UnionWith(OthersIn(members).Select(static member => member.Name));
+            // Who was a stranger before that has no word, and who stays is decided as ever.
+            _unheard.UnionWith(OthersIn(members).Where(member => !IsTooLateLocked(member.Record.Identity)).Select(static member => member.Name));
+            _stoodStill = length > _stoodStill ? length : _stoodStill;
             _wokeAt = time.GetTimestamp();
-            _isUnsure = _unheard.Count > 0;
+            LookWhoIsUnheardLocked(members);
         }
     }
 
@@ -130,7 +136,7 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
         {
             RunLocked();
             var absences = _since.Select(absence => new Absence(absence.Key, MillisecondsLeft(absence.Value))).ToList();
-            if (_unheard.Count > 0)
+            if (HasStoodStillLocked)
             {
                 absences.Add(new Absence(self, 0));
             }
@@ -160,7 +166,7 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
             }
 
             _hasStrangers = _since.Keys.Any(identity => IsBack(identity, view));
-            _isUnsure = OthersIn(view).Any(member => _unheard.Contains(member.Name));
+            LookWhoIsUnheardLocked(view);
             return _hasStrangers ? new MembershipView(view.Self, view.Members.RemoveAll(member => member.Name != view.Self.Name && IsTooLateLocked(member.Record.Identity))) : view;
         }
     }
@@ -170,7 +176,12 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
     /// who calls this node or one of its table a stranger without being of that table himself, is one: he started anew on another side, and this
     /// node knows him from nowhere.
     /// </summary>
-    public bool Hear(NodeIdentity from, HoldingsReply told, Routing routing, MembershipView view)
+    /// <param name="from">Who.</param>
+    /// <param name="told">What he says.</param>
+    /// <param name="askedAt">When he was asked, as a timestamp: what he says of before a standstill says nothing of the time after.</param>
+    /// <param name="routing">By what this node works.</param>
+    /// <param name="view">All members, strangers too.</param>
+    public bool Hear(NodeIdentity from, HoldingsReply told, long askedAt, Routing routing, MembershipView view)
     {
         lock (_lock)
         {
@@ -192,7 +203,7 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
                 return true;
             }
 
-            var isNews = _unheard.Remove(from.Name);
+            var isNews = askedAt >= _wokeAt && _unheard.Remove(from.Name);
             foreach (var absence in told.Missing.Where(absence => absence.Identity != from && !IsTooLateLocked(absence.Identity)))
             {
                 if (absence.IsTooLate && IsBack(absence.Identity, view))
@@ -210,20 +221,32 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
         }
     }
 
-    /// <summary>This node begins a new life and has missed nobody. It sees the others as those do whom it joins, by what they told.</summary>
+    /// <summary>
+    /// This node begins a new life and has missed nobody. It sees the others as those do whom it joins, by what they told. Until it
+    /// <see cref="HasBegun"/> it is unsure of what it still holds.
+    /// </summary>
     public void BeginAnew(IEnumerable<Absence> told)
     {
         lock (_lock)
         {
             _since.Clear();
-            _unheard.Clear();
-            _isUnsure = false;
+            _isBeginning = _isUnsure = true;
             foreach (var absence in told.Where(static absence => absence.IsTooLate))
             {
                 EstrangeLocked(absence.Identity);
             }
 
             _hasStrangers = _since.Count > 0;
+        }
+    }
+
+    /// <summary>It holds nothing any more.</summary>
+    public void HasBegun()
+    {
+        lock (_lock)
+        {
+            _isBeginning = false;
+            ForgetStandstillLocked();
         }
     }
 
@@ -246,13 +269,23 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
             }
         }
 
-        if (_unheard.Count > 0 && time.GetElapsedTime(_wokeAt) >= _lifetime)
+        if (_unheard.Count > 0 && time.GetElapsedTime(_wokeAt) >= TooLong(_lifetime))
         {
-            // They are not coming back, and this node has gone on for as long as any other may have.
-            _unheard.Clear();
-            _isUnsure = false;
+            // They are not coming back, and whom they miss that long this node may miss as well: from here on it has written as they have.
+            ForgetStandstillLocked();
         }
     }
+
+    private void ForgetStandstillLocked()
+    {
+        _unheard.Clear();
+        _stoodStill = default;
+        _isUnsure = _isBeginning;
+    }
+
+    /// <summary>Those of an earlier standstill that are gone are nobody to wait for.</summary>
+    private void LookWhoIsUnheardLocked(MembershipView view) =>
+        _isUnsure = _isBeginning || OthersIn(view).Any(member => _unheard.Contains(member.Name));
 
     private long MillisecondsLeft(long since) => Math.Max(0, (long)(TooLong(_lifetime) - time.GetElapsedTime(since)).TotalMilliseconds);
 

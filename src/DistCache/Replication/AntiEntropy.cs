@@ -145,13 +145,14 @@ internal sealed class AntiEntropy(
         var strays = new SlotSet();
         foreach (var member in routing.LiveMembers.Where(member => !routing.IsSelf(member)))
         {
+            var askedAt = time.GetTimestamp();
             var reply = await calls.SendAsync(member, new HoldingsRequest(routing.Table.Hash), routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
             if (reply is not HoldingsReply holdings || holdings.TableHash != routing.Table.Hash)
             {
                 return;
             }
 
-            ownership.Hear(member.Record.Identity, holdings);
+            ownership.Hear(member.Record.Identity, holdings, askedAt);
             var held = holdings.Held.Copy();
             if (routing.Table.IndexOf(member.Name) is >= 0 and var index && shared.TryGetValue((ushort)index, out var owned))
             {

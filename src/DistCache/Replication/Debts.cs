@@ -20,20 +20,19 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
 
     private const int BatchSize = 1_000;
 
-    private readonly ConcurrentDictionary<NodeIdentity, ConcurrentQueue<HeldVersion>> _owed = new();
+    private readonly ConcurrentDictionary<NodeName, ConcurrentQueue<HeldVersion>> _owed = new();
     private readonly CancellationTokenSource _stopping = new();
 
     private int _isPaying;
-    private int _beingPaid;
 
-    /// <summary>No owner is known to lack anything. In this order: what is being paid is in no queue, and goes back to one before it counts no more.</summary>
-    public bool AreNone => Volatile.Read(ref _beingPaid) == 0 && _owed.Values.All(static queue => queue.IsEmpty) && Volatile.Read(ref _beingPaid) == 0;
+    /// <summary>No owner is known to lack anything. What is being paid is in its queue until it is held.</summary>
+    public bool AreNone => _owed.Values.All(static queue => queue.IsEmpty);
 
     public void Stop() => _stopping.Cancel();
 
     public void Owe(Membership.Member owner, HeldVersion entry)
     {
-        var queue = _owed.GetOrAdd(owner.Record.Identity, static _ => new ConcurrentQueue<HeldVersion>());
+        var queue = _owed.GetOrAdd(owner.Name, static _ => new ConcurrentQueue<HeldVersion>());
         if (queue.Count < MaximumOwed)
         {
             queue.Enqueue(entry);
@@ -72,34 +71,29 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
     /// <summary>In an order that a replay repeats: that of the dictionary goes by hashes of strings, which differ from process to process.</summary>
     private Task PayAllAsync()
     {
+        // First the debts: one that comes later may be to an owner by a later table.
+        var owed = _owed.ToArray();
         var routing = ownership.Current;
-        return Task.WhenAll(_owed.OrderBy(static debt => debt.Key.Name).Select(debt => PayAsync(debt.Key, debt.Value, routing)));
+        return Task.WhenAll(owed.OrderBy(static debt => debt.Key).Select(debt => PayAsync(debt.Key, debt.Value, routing)));
     }
 
-    private async Task PayAsync(NodeIdentity identity, ConcurrentQueue<HeldVersion> queue, Routing routing)
+    private async Task PayAsync(NodeName name, ConcurrentQueue<HeldVersion> queue, Routing routing)
     {
-        if (!routing.Knows(identity))
+        var index = routing.Table.IndexOf(name);
+        if (index < 0)
         {
             // An owner no more: whoever owns its slots now asks for everything.
-            _owed.TryRemove(identity, out _);
+            _owed.TryRemove(name, out _);
             return;
         }
 
-        // One that was given up may come back before the table changes.
-        var owner = routing[(ushort)routing.Table.IndexOf(identity.Name)];
+        // One that was given up may come back before the table changes, as itself or in another life.
+        var owner = routing[(ushort)index];
         while (!queue.IsEmpty && Ownership.MayHold(owner) && (calls.IsUsable(owner) || await IsBackAsync(owner, routing).ConfigureAwait(false)))
         {
-            Interlocked.Increment(ref _beingPaid);
-            List<HeldVersion> batch = [];
-            while (batch.Count < BatchSize && queue.TryDequeue(out var entry))
-            {
-                // Another owner of its slot by now: that one asks for everything, and this debt would never be taken.
-                if (routing.Table.Owners(Slot.Of(entry.Key.Span)).Contains((ushort)routing.Table.IndexOf(owner.Name)))
-                {
-                    batch.Add(entry);
-                }
-            }
-
+            // Where another owns its slot by now, that one asks for everything, and this debt would never be taken.
+            var taken = queue.Take(BatchSize).ToList();
+            var batch = taken.FindAll(entry => routing.Table.Owners(Slot.Of(entry.Key.Span)).Contains((ushort)index));
             var isHeld = new bool[batch.Count];
             try
             {
@@ -107,8 +101,9 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
             }
             finally
             {
+                // In this order: what is still owed is in the queue at any time. Nobody else takes from it, so its head is what was taken.
                 batch.Where((_, position) => !isHeld[position]).ToList().ForEach(queue.Enqueue);
-                Interlocked.Decrement(ref _beingPaid);
+                taken.ForEach(_ => queue.TryDequeue(out var _));
             }
 
             if (isHeld.Contains(false))

@@ -39,10 +39,10 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
         Review();
     }
 
-    /// <summary>Another member says whom it misses.</summary>
-    public void Hear(NodeIdentity from, HoldingsReply told)
+    /// <summary>Another member, asked at that timestamp, says whom it misses.</summary>
+    public void Hear(NodeIdentity from, HoldingsReply told, long askedAt)
     {
-        if (absences.Hear(from, told, _current, _members))
+        if (absences.Hear(from, told, askedAt, _current, _members))
         {
             Review();
         }

@@ -47,6 +47,7 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
         absences.BeginAnew(told);
         memory.Clear();
         memory.Clear();
+        absences.HasBegun();
         TakeNewLife();
         ownership.Review();
         Log.BegunAnew(logger, ownership.Current.View.Self.Record.Identity);
@@ -74,6 +75,7 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
             return;
         }
 
+        var askedAt = time.GetTimestamp();
         var replies = await Task.WhenAll(others.Select(member =>
             calls.SendAsync(member, new HoldingsRequest(routing.Table.Hash), routing, options.Timeout, _stopping.Token).AsTask())).ConfigureAwait(false);
         var told = new Dictionary<NodeIdentity, HoldingsReply>();
@@ -82,7 +84,7 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
             if (reply is HoldingsReply holdings)
             {
                 told.Add(member.Record.Identity, holdings);
-                ownership.Hear(member.Record.Identity, holdings);
+                ownership.Hear(member.Record.Identity, holdings, askedAt);
             }
         }
 
@@ -107,7 +109,7 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
             .Select(static member => member.Record.Identity)];
         var winner = own;
         foreach (var side in told.Keys
-            .Where(identity => absences.IsStranger(identity) && !Names(told[identity], identity))
+            .Where(identity => absences.IsStranger(identity) && IsCounted(told[identity], identity))
             .GroupBy(identity => told[identity].TableHash, (_, identities) => identities.ToArray()))
         {
             winner = IsGreater(side, winner) ? side : winner;
@@ -115,6 +117,13 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
 
         return winner == own ? null : winner;
     }
+
+    /// <summary>
+    /// Who says that he stood still is no side, except for one that says the same and is unsure, where he is not: of these two only the unsure
+    /// one counts the other, and so never both yield.
+    /// </summary>
+    private bool IsCounted(HoldingsReply reply, NodeIdentity identity) =>
+        !Names(reply, identity) || (reply.IsWhole && absences.IsUnsure && absences.HasStoodStill);
 
     /// <summary>That one says that this one was away for too long; said of itself, that it stood still.</summary>
     private static bool Names(HoldingsReply reply, NodeIdentity identity) => reply.Missing.Any(absence => absence.IsTooLate && absence.Identity == identity);

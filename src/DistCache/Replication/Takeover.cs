@@ -121,13 +121,14 @@ internal sealed class Takeover(
                 return false;
             }
 
+            var askedAt = time.GetTimestamp();
             var reply = await calls.SendAsync(source, new HoldingsRequest(routing.Table.Hash), routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
             if (reply is not HoldingsReply told)
             {
                 return false;
             }
 
-            ownership.Hear(source.Record.Identity, told);
+            ownership.Hear(source.Record.Identity, told, askedAt);
             holdings = told;
         }
 

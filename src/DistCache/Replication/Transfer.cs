@@ -34,7 +34,7 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
     /// <param name="holder">Who is asked.</param>
     /// <param name="slots">What for.</param>
     /// <param name="routing">The routing this belongs to.</param>
-    /// <param name="isWanted">Asked before each batch: false when the table changed and another transfer takes its place.</param>
+    /// <param name="isWanted">Asked before each batch and entry: false when the table changed and another transfer takes its place.</param>
     /// <param name="cancellationToken">The end of this node.</param>
     public async ValueTask<bool> FetchAsync(
         Membership.Member holder, SlotSet slots, Routing routing, Func<bool> isWanted, CancellationToken cancellationToken)
@@ -52,12 +52,7 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
                 return false;
             }
 
-            // The holder may have turned out to be a stranger, or this node begun anew: nothing of that may land any more.
-            if (isWanted())
-            {
-                Take(batch);
-            }
-
+            Take(batch, isWanted);
             batch.Release();
             if (batch.IsEnd)
             {
@@ -85,9 +80,10 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
         return new TransferReply(batch.Entries, cursor.Position, isEnd, Lookups);
     }
 
-    private void Take(TransferReply batch)
+    /// <summary>The holder may turn out to be a stranger, or this node begin anew: nothing of that may land any more.</summary>
+    private void Take(TransferReply batch, Func<bool> isWanted)
     {
-        foreach (var entry in batch.Entries)
+        foreach (var entry in batch.Entries.TakeWhile(_ => isWanted()))
         {
             if (clock.TryMerge(entry.Version.Clock))
             {

@@ -212,7 +212,7 @@ internal static class TakeoverCodec
         for (var i = 0; i < count; i++)
         {
             var extra = reader.ReadFields(2);
-            absences.Add(new Absence(ElementCodec.ReadIdentity(ref reader), reader.ReadInt64()));
+            absences.Add(new Absence(ElementCodec.ReadIdentity(ref reader), reader.ReadInt32()));
             reader.Skip(extra);
         }
 

@@ -48,7 +48,7 @@ public sealed class AbsencesTests
     public void Absence_ToldWithoutALifetime_IsTakenForOneOfTheSame()
     {
         var hearer = Of(1);
-        hearer.Hear(Other, new HoldingsReply(0, new SlotSet(), [new Absence(Away, 60_000)], IsWhole: true), RoutingOf(), ViewOf(MemberState.Dead));
+        hearer.Hear(Other, new HoldingsReply(0, new SlotSet(), [new Absence(Away, 60_000)], IsWhole: true), _time.GetTimestamp(), RoutingOf(), ViewOf(MemberState.Dead));
         Live(TimeSpan.FromSeconds(50), hearer);
         Assert.That(hearer.Tell(Self).Missing.Single().IsTooLate, Is.False);
         Live(TimeSpan.FromSeconds(11), hearer);
@@ -60,7 +60,7 @@ public sealed class AbsencesTests
     public void Lifetime_ThatIsShorterThanAllowed_IsNotBelieved()
     {
         var hearer = Of(1);
-        hearer.Hear(Other, new HoldingsReply(0, new SlotSet(), [], IsWhole: true, TimeSpan.FromSeconds(1)), RoutingOf(), ViewOf(MemberState.Alive));
+        hearer.Hear(Other, new HoldingsReply(0, new SlotSet(), [], IsWhole: true, TimeSpan.FromSeconds(1)), _time.GetTimestamp(), RoutingOf(), ViewOf(MemberState.Alive));
         Assert.That(hearer.Tell(Self).TombstoneLifetime, Is.EqualTo(TimeSpan.FromHours(1)));
     }
 
@@ -88,14 +88,14 @@ public sealed class AbsencesTests
         Assert.That(absences.IsUnsure, Is.True);
         Assert.That(absences.Tell(Self).Missing, Is.EqualTo(new[] { new Absence(Self, 0) }), "it names itself");
 
-        Assert.That(absences.Hear(Other, new HoldingsReply(0, new SlotSet(), [], IsWhole: true), RoutingOf(), ViewOf(MemberState.Alive)), Is.True);
+        Assert.That(absences.Hear(Other, new HoldingsReply(0, new SlotSet(), [], IsWhole: true), _time.GetTimestamp(), RoutingOf(), ViewOf(MemberState.Alive)), Is.True);
         absences.Admit(ViewOf(MemberState.Alive));
         Assert.That((absences.IsUnsure, absences.HasStoodStill), Is.EqualTo((true, true)), "one has not spoken");
 
         absences.Admit(ViewOf(MemberState.Dead));
         Assert.That((absences.IsUnsure, absences.HasStoodStill), Is.EqualTo((false, true)), "one has not spoken, but is not here");
 
-        Live(TimeSpan.FromHours(1), absences);
+        Live(TimeSpan.FromMinutes(52.5), absences);
         Assert.That((absences.IsUnsure, absences.HasStoodStill), Is.EqualTo((false, false)), "it has gone on for as long as anybody");
     }
 
@@ -105,13 +105,76 @@ public sealed class AbsencesTests
         var absences = Of(1);
         absences.StandStill(TimeSpan.FromHours(8), ViewOf(MemberState.Alive));
         var told = new HoldingsReply(0, new SlotSet(), [new Absence(Self, 0)], IsWhole: true);
-        Assert.That(absences.Hear(Other, told, RoutingOf(), ViewOf(MemberState.Alive)), Is.True);
-        Assert.That(absences.Hear(Away, new HoldingsReply(0, new SlotSet(), [], IsWhole: true), RoutingOf(), ViewOf(MemberState.Alive)), Is.True);
+        Assert.That(absences.Hear(Other, told, _time.GetTimestamp(), RoutingOf(), ViewOf(MemberState.Alive)), Is.True);
+        Assert.That(absences.Hear(Away, new HoldingsReply(0, new SlotSet(), [], IsWhole: true), _time.GetTimestamp(), RoutingOf(), ViewOf(MemberState.Alive)), Is.True);
         absences.Admit(ViewOf(MemberState.Alive));
         Assert.That((absences.IsUnsure, absences.IsStranger(Other)), Is.EqualTo((true, true)));
 
         absences.BeginAnew([]);
+        absences.Admit(ViewOf(MemberState.Dead, MemberState.Dead));
+        Assert.That(absences.IsUnsure, Is.True, "it still holds what it held");
+
+        absences.HasBegun();
         Assert.That((absences.IsUnsure, absences.HasStoodStill), Is.EqualTo((false, false)));
+    }
+
+    [Test]
+    public void Standstill_OfOneWhoseMembersAreGoneSinceAnEarlierOne_LeavesItSure()
+    {
+        var absences = Of(1);
+        absences.StandStill(TimeSpan.FromHours(8), ViewOf(MemberState.Dead));
+        Assert.That(absences.IsUnsure, Is.True);
+
+        absences.Admit(ViewOf(MemberState.Dead, MemberState.Dead));
+        absences.StandStill(TimeSpan.FromHours(8), ViewOf(MemberState.Dead, MemberState.Dead));
+        Assert.That(absences.IsUnsure, Is.False, "there is nobody to ask");
+    }
+
+    /// <summary>Only with the time before and after it, in which this node wrote, was it away for too long.</summary>
+    [Test]
+    public void Standstill_ShorterThanTheLifetime_IsDoubtedButNoReasonToYield()
+    {
+        var absences = Of(1);
+        absences.StandStill(TimeSpan.FromMinutes(20), ViewOf(MemberState.Alive));
+        Assert.That((absences.IsUnsure, absences.HasStoodStill), Is.EqualTo((true, false)));
+        Assert.That(absences.Tell(Self).Missing, Is.Empty);
+
+        var told = new HoldingsReply(0, new SlotSet(), [], IsWhole: true, TimeSpan.FromMinutes(20));
+        absences.Hear(Other, told, _time.GetTimestamp(), RoutingOf(), ViewOf(MemberState.Alive));
+        Assert.That(absences.HasStoodStill, Is.True, "some forget removals earlier");
+    }
+
+    /// <summary>Who answered before says nothing of what he did meanwhile.</summary>
+    [Test]
+    public void Answer_ToAQuestionOfBeforeTheStandstill_LeavesUnsure()
+    {
+        var absences = Of(1);
+        var askedAt = _time.GetTimestamp();
+        Live(TimeSpan.FromSeconds(1), absences);
+        absences.StandStill(TimeSpan.FromHours(8), ViewOf(MemberState.Dead));
+        absences.Hear(Other, new HoldingsReply(0, new SlotSet(), [], IsWhole: true), askedAt, RoutingOf(), ViewOf(MemberState.Dead));
+        absences.Admit(ViewOf(MemberState.Dead));
+        Assert.That(absences.IsUnsure, Is.True);
+
+        absences.Hear(Other, new HoldingsReply(0, new SlotSet(), [], IsWhole: true), _time.GetTimestamp(), RoutingOf(), ViewOf(MemberState.Dead));
+        absences.Admit(ViewOf(MemberState.Dead));
+        Assert.That(absences.IsUnsure, Is.False);
+    }
+
+    /// <summary>A stranger's word counts for nothing, so it is not waited for.</summary>
+    [Test]
+    public void Standstill_OfOneThatKnewAStranger_DoesNotWaitForIt()
+    {
+        var absences = Of(1);
+        absences.Admit(ViewOf(MemberState.Dead));
+        Live(TimeSpan.FromMinutes(53), absences);
+        absences.Admit(ViewOf(MemberState.Alive));
+        absences.StandStill(TimeSpan.FromHours(8), ViewOf(MemberState.Alive));
+        Assert.That(absences.IsUnsure, Is.True);
+
+        absences.Hear(Other, new HoldingsReply(0, new SlotSet(), [], IsWhole: true), _time.GetTimestamp(), RoutingOf(), ViewOf(MemberState.Alive));
+        absences.Admit(ViewOf(MemberState.Alive));
+        Assert.That((absences.IsUnsure, absences.HasStoodStill, absences.IsStranger(Away)), Is.EqualTo((false, false, true)));
     }
 
     /// <summary>What it says of itself is no news about who is a stranger.</summary>
@@ -119,7 +182,7 @@ public sealed class AbsencesTests
     public void MemberThatNamesItself_IsNoStranger()
     {
         var absences = Of(1);
-        absences.Hear(Other, new HoldingsReply(0, new SlotSet(), [new Absence(Other, 0)], IsWhole: true), RoutingOf(), ViewOf(MemberState.Alive));
+        absences.Hear(Other, new HoldingsReply(0, new SlotSet(), [new Absence(Other, 0)], IsWhole: true), _time.GetTimestamp(), RoutingOf(), ViewOf(MemberState.Alive));
         var view = ViewOf(MemberState.Alive);
         Assert.That(absences.Admit(view), Is.SameAs(view));
     }
@@ -136,10 +199,10 @@ public sealed class AbsencesTests
         }
     }
 
-    private static void Tell(Absences teller, Absences hearer)
+    private void Tell(Absences teller, Absences hearer)
     {
         var (missing, lifetime) = teller.Tell(Other);
-        hearer.Hear(Other, new HoldingsReply(0, new SlotSet(), missing, IsWhole: true, lifetime), RoutingOf(), ViewOf(MemberState.Dead));
+        hearer.Hear(Other, new HoldingsReply(0, new SlotSet(), missing, IsWhole: true, lifetime), _time.GetTimestamp(), RoutingOf(), ViewOf(MemberState.Dead));
     }
 
     private static NodeIdentity Identity(string name) => new(NodeName.Parse(name), 1);
@@ -147,9 +210,9 @@ public sealed class AbsencesTests
     private static Routing RoutingOf() => new(
         ViewOf(MemberState.Alive), SlotTable.Build([new RingNode(Self.Name, ""), new RingNode(Other.Name, ""), new RingNode(Away.Name, "")], 1), Import.Nothing());
 
-    private static MembershipView ViewOf(MemberState away)
+    private static MembershipView ViewOf(MemberState away, MemberState other = MemberState.Alive)
     {
-        var members = new[] { (Self, MemberState.Alive), (Other, MemberState.Alive), (Away, away) }
+        var members = new[] { (Self, MemberState.Alive), (Other, other), (Away, away) }
             .Select(member => new Member(
                 new MemberRecord(member.Item1, 0, member.Item2, new PeerAddress(member.Item1.Name.ToString(), 1), "", 1), IsSettled: true))
             .OrderBy(member => member.Name)

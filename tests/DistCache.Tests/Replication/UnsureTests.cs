@@ -104,6 +104,34 @@ public sealed class UnsureTests
         Assert.That(wentOn.Held(key), Is.Not.Null);
     }
 
+    /// <summary>Neither counts one that says it stood still; but the other has heard from all that are here since, and so only one yields.</summary>
+    [Test]
+    public void UnsureNode_ThatOneWentOnWithout_WhoStoodStillAgainSince_BeginsAnew()
+    {
+        var (wentOn, sleeper, gone) = (_cluster.Nodes[2], _cluster.Nodes[0], _cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(sleeper, sleeper);
+        var keyOfOther = InMemoryCluster.KeyLedBy(wentOn, wentOn);
+        Take(sleeper, key);
+        Take(wentOn, keyOfOther);
+        wentOn.See(_cluster.Nodes, node => node == wentOn ? MemberState.Alive : MemberState.Dead);
+        _cluster.Fault = (from, to, _) => from == gone || to == gone || from == sleeper ? new PeerFault(FaultKind.Failed, "Not now.") : null;
+        for (var minute = 0; minute < 55; minute++)
+        {
+            _cluster.Time.Advance(TimeSpan.FromMinutes(1));
+        }
+
+        var isGone = (InMemoryNode node) => node == gone ? MemberState.Dead : MemberState.Alive;
+        wentOn.See(_cluster.Nodes, node => node == sleeper ? MemberState.Dead : MemberState.Alive);
+        wentOn.Replicator.Ownership.Doubt(TimeSpan.FromHours(1), static () => { });
+        wentOn.See(_cluster.Nodes, node => node == wentOn ? MemberState.Alive : MemberState.Dead);
+        sleeper.Replicator.Ownership.Doubt(TimeSpan.FromHours(1), static () => { });
+        wentOn.See(_cluster.Nodes, isGone);
+        sleeper.See(_cluster.Nodes, isGone);
+        _cluster.Fault = (from, to, _) => from == gone || to == gone ? new PeerFault(FaultKind.Failed, "Not now.") : null;
+        _cluster.Time.Advance(TimeSpan.FromSeconds(15));
+        Assert.That((sleeper.Held(key), wentOn.Held(keyOfOther)), Is.EqualTo(((byte[]?)null, new byte[] { 1 })));
+    }
+
     [Test]
     public async Task UnsureNode_ThatAllHaveAnswered_IsAsBefore()
     {

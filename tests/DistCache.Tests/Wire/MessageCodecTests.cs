@@ -83,6 +83,14 @@ internal sealed class MessageCodecTests
         Assert.That(Describe(DecodeReply(message[..^1], out _)), Is.EqualTo(Describe(reply)));
     }
 
+    /// <summary>More than a duration can be would end the reading of it, and with it an import, in another way than a refusal.</summary>
+    [Test]
+    public void HoldingsReply_WithAnAbsenceOfAges_IsMalformed()
+    {
+        var reply = new HoldingsReply(1, new SlotSet(), [new Absence(SampleMessages.Identity, long.MaxValue)], IsWhole: true, TimeSpan.FromHours(1));
+        Assert.That(() => DecodeReply(Encode(reply), out _), Throws.TypeOf<RefusalException>());
+    }
+
     [TestCaseSource(nameof(SmallMessages))]
     public void Message_WithBytesBehindIt_IsMalformed(byte[] message, bool isRequest) =>
         Assert.That(() => Decode([.. message, 0], isRequest), Throws.TypeOf<RefusalException>());
