@@ -52,7 +52,9 @@ internal sealed class TierMemory : IDisposable
         var geometry = new PageGeometry(sizeLimit, tuning.GranuleBytes);
         var shardCount = tuning.Shards > 0 ? tuning.Shards : ShardsFor(sizeLimit);
         ShardCount = shardCount;
+        // A granule more: the infos of the first region need not begin at one, and then take one more than is charged with each region.
         FixedBytes = TierBytes
+            + geometry.GranuleBytes
             + (Slot.Count * (sizeof(int) + sizeof(long)))
             + (_confirmed.Length * sizeof(uint))
             + (shardCount * (ShardBytes + UseNotes.Bytes));
