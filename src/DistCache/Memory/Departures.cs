@@ -19,7 +19,13 @@ internal sealed class Departures(TierMemory tier, EntryStore store, ShardCounter
     public bool IsDue(uint handle, long now)
     {
         ref var header = ref _memory.Header(handle);
-        return header.Expires && GoesAt(handle) <= now && !(header.IsTombstone && tier.NoticeStandstill(now) && GoesAt(handle) > now);
+        if (header.Expires && header.IsTombstone)
+        {
+            // First, also where another thread is just doing it: when a tombstone goes depends on it.
+            tier.NoticeStandstill(now);
+        }
+
+        return header.Expires && GoesAt(handle) <= now;
     }
 
     /// <summary>Removes the entry if its time is over.</summary>

@@ -35,7 +35,10 @@ internal sealed class MemoryTier : IDisposable
     private readonly long _tombstoneLifetime;
     private readonly Lock _startLock = new();
 
-    /// <summary>Large entries gather their pages one writer at a time: two half-done ones could starve each other.</summary>
+    /// <summary>
+    /// Large entries gather their pages one writer at a time: two half-done ones could starve each other. Taken before a shard's lock, and that
+    /// before the pool's.
+    /// </summary>
     private readonly Lock _gatherLock = new();
 
     private volatile TierMemory? _memory;
@@ -332,7 +335,10 @@ internal sealed class MemoryTier : IDisposable
                 // All pages are in the hands of such writers, and one of them may lack a single one: all of these go back before anybody waits.
                 LargeEntries.Free(memory.Pool, chain.Head);
                 chain = default;
+                LetOthersGather();
                 room.Wait();
+                // From now on alone until it is linked: two of them could else take from each other, in step, again and again.
+                _gatherLock.Enter();
             }
         }
         finally
@@ -342,7 +348,16 @@ internal sealed class MemoryTier : IDisposable
                 LargeEntries.Free(memory.Pool, chain.Head);
             }
 
+            LetOthersGather();
             memory.LetGo();
+        }
+    }
+
+    private void LetOthersGather()
+    {
+        if (_gatherLock.IsHeldByCurrentThread)
+        {
+            _gatherLock.Exit();
         }
     }
 

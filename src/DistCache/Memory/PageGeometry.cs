@@ -74,8 +74,8 @@ internal sealed class PageGeometry
 
     public int MaximumRegions { get; }
 
-    /// <summary>All of the range.</summary>
-    public nuint AddressBytes => (nuint)(FirstPage + ((long)MaximumRegions << RegionShift)) << PageShift;
+    /// <summary>All of the range: more than a process of 32 bits has, where the budget is large.</summary>
+    public ulong AddressBytes => (ulong)(FirstPage + ((long)MaximumRegions << RegionShift)) << PageShift;
 
     public bool UsesHugeBlocks { get; }
 

@@ -27,10 +27,17 @@ internal sealed unsafe class PageMemory
     /// </summary>
     private uint _openHandles;
 
+    /// <exception cref="InsufficientMemoryException">The process does not have so many addresses.</exception>
     public PageMemory(PageGeometry geometry)
     {
+        if (geometry.AddressBytes > nuint.MaxValue / 2)
+        {
+            throw new InsufficientMemoryException(
+                $"The memory tier needs {geometry.AddressBytes} bytes of addresses, more than a process of {8 * sizeof(nuint)} bits has: lower its budget.");
+        }
+
         Geometry = geometry;
-        Handle = new AddressRange(geometry.AddressBytes, (nuint)(geometry.UsesHugeBlocks ? SystemMemory.HugeBlockBytes : geometry.GranuleBytes));
+        Handle = new AddressRange((nuint)geometry.AddressBytes, (nuint)(geometry.UsesHugeBlocks ? SystemMemory.HugeBlockBytes : geometry.GranuleBytes));
         _start = (byte*)Handle.Start;
         _unitShift = geometry.UnitShift;
         _pageShift = geometry.PageShift;

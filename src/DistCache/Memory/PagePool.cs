@@ -3,7 +3,7 @@ namespace DistCache.Memory;
 /// <summary>
 /// The tier's one budget. Every page of every shard comes from here and is charged by what of it is committed; whatever the tier needs
 /// besides is charged too. Two kinds of regions: small pages are committed whole (a block of huge pages at a time if the budget is
-/// large), large entries' pages only as far as they are filled. Free pages stay committed until the budget needs them or
+/// large), large entries' pages only as far as they are filled; where one kind has no addresses left it borrows the other's. Free pages stay committed until the budget needs them or
 /// <see cref="Trim"/> finds them idle; then the system gets them back and their addresses wait.
 /// </summary>
 internal sealed class PagePool : IDisposable
@@ -93,7 +93,7 @@ internal sealed class PagePool : IDisposable
                 left = Math.Min(left, IdleLocked - _geometry.PagesAhead);
                 for (var i = 0; i < TrimBatch && left > 0; i++, left--)
                 {
-                    ReleaseIdleLocked();
+                    ReleaseIdleLocked(_large.Idle.Count > 0 ? _large : _small);
                 }
             }
         }
@@ -189,29 +189,46 @@ internal sealed class PagePool : IDisposable
 
     private bool TryCommitFreshLocked(FreePages kind, int bytes, out int page)
     {
-        page = kind.Released.Take();
-        if (page == 0 && TryReserveLocked(kind, 1, out var first, out var end))
+        page = TakeAddressLocked(kind);
+        if (page == 0)
         {
-            for (page = end - 1; page >= first; page--)
+            // A region's kind is for ever, but its pages go back to it whoever used them.
+            kind = kind == _small ? _large : _small;
+            if (kind.Released.Count == 0 && kind.Idle.Count > 0)
             {
-                kind.Released.Put(page);
+                ReleaseIdleLocked(kind);
             }
 
-            page = kind.Released.Take();
+            page = TakeAddressLocked(kind);
         }
 
-        if (page != 0 && TryChargeLocked(bytes) && TryCommitLocked(page, bytes, bytes))
+        if (page == 0)
+        {
+            return false;
+        }
+
+        if (TryChargeLocked(bytes) && TryCommitLocked(page, bytes, bytes))
         {
             return true;
         }
 
-        if (page != 0)
-        {
-            kind.Released.Put(page);
-        }
-
+        kind.Released.Put(page);
         page = 0;
         return false;
+    }
+
+    /// <summary>A page of which nothing is committed; 0 if there is none.</summary>
+    private int TakeAddressLocked(FreePages kind)
+    {
+        if (kind.Released.Count == 0 && TryReserveLocked(kind, 1, out var first, out var end))
+        {
+            for (var page = end - 1; page >= first; page--)
+            {
+                kind.Released.Put(page);
+            }
+        }
+
+        return kind.Released.Take();
     }
 
     /// <summary>The next pages that were never used: so many blocks, or as many as the region has.</summary>
@@ -282,7 +299,8 @@ internal sealed class PagePool : IDisposable
 
     private bool TryAddRegionLocked(FreePages kind)
     {
-        if (!TryChargeLocked(_geometry.RegionInfoBytes))
+        // Nothing idle goes for a region that there cannot be.
+        if (Memory.RegionCount == _geometry.MaximumRegions || !TryChargeLocked(_geometry.RegionInfoBytes))
         {
             return false;
         }
@@ -308,16 +326,15 @@ internal sealed class PagePool : IDisposable
                 return false;
             }
 
-            ReleaseIdleLocked();
+            ReleaseIdleLocked(_large.Idle.Count > 0 ? _large : _small);
         }
 
         _charged += bytes;
         return true;
     }
 
-    private void ReleaseIdleLocked()
+    private void ReleaseIdleLocked(FreePages kind)
     {
-        var kind = _large.Idle.Count > 0 ? _large : _small;
         var page = kind.Idle.Take();
         ref var info = ref Memory.Info(page);
         Memory.Decommit(page, 0, info.CommittedBytes);

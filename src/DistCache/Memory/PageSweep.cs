@@ -6,18 +6,18 @@ internal sealed class PageSweep(EntryStore store, PageMemory memory, int shard)
     /// <summary>Entries that are removed under one hold of the lock.</summary>
     private const int Batch = 32;
 
-    /// <summary>Removes some; true if there may be more of them.</summary>
-    public bool Sweep(int page, long now)
+    /// <summary>Removes some, if the page is due by <paramref name="until"/>; true if there may be more of them.</summary>
+    public bool Sweep(int page, long now, long until)
     {
         ref var info = ref memory.Info(page);
 
         // It may be another shard's by now; if not, it stays this one's as long as the lock is held.
         if (info.IsUsed(PageState.Slab, shard))
         {
-            return info.EarliestDue <= now && SweepSlab(page, now);
+            return info.EarliestDue <= until && SweepSlab(page, now);
         }
 
-        if (info.IsUsed(PageState.LargeHead, shard) && info.EarliestDue <= now)
+        if (info.IsUsed(PageState.LargeHead, shard) && info.EarliestDue <= until)
         {
             SweepLarge(memory.HandleOf(page, 0), now);
         }

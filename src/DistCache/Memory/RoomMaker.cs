@@ -36,6 +36,13 @@ internal struct RoomMaker(TierMemory memory)
     /// <summary>Has a page given for the tables of a shard that want one. They can do without, so nobody waits for it.</summary>
     public readonly void MakeForTablesOf(Shard shard)
     {
+        if (!shard.WantsPage)
+        {
+            return;
+        }
+
+        // It wanted one as of late: there may be an idle one by now, and nobody has to go for it.
+        shard.Grow();
         if (shard.WantsPage && TryMake())
         {
             shard.Grow();

@@ -182,12 +182,12 @@ internal sealed class Shard
     public bool Visit(SlotSet slots, ref int baseBucket, ref ulong position, IEntryVisitor visitor, long now) =>
         _visit.Show(slots, ref baseBucket, ref position, visitor, now);
 
-    /// <summary>Removes some of what is expired in one page; true if there may be more of it.</summary>
-    public bool SweepPage(int page, long now)
+    /// <summary>Removes some of what is expired in one page, if that is due by <paramref name="until"/>; true if there may be more of it.</summary>
+    public bool SweepPage(int page, long now, long until)
     {
         using (_lock.Change())
         {
-            var isMore = _sweep.Sweep(page, now);
+            var isMore = _sweep.Sweep(page, now, until);
             _store.Departures.LeaveTombstones(now);
             return isMore;
         }

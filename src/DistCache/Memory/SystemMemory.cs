@@ -38,8 +38,11 @@ internal static unsafe partial class SystemMemory
     /// <summary>Where pages are larger than 4 KiB, huge ones are larger than <see cref="HugeBlockBytes"/>, up to 512 MiB.</summary>
     public static bool HasHugeBlocks => OperatingSystem.IsLinux() && GranuleBytes == 4 << 10;
 
-    /// <summary>Whether memory that was given back can be looked at, as zeros: not where that is a fault.</summary>
-    public static bool CanReadReleased { get; } = !OperatingSystem.IsWindows();
+    /// <summary>
+    /// Whether memory that was given back, or is just being, can be looked at, as zeros. On Windows that is a fault; on macOS nobody has seen
+    /// yet that mapping over a range leaves no gap for a moment.
+    /// </summary>
+    public static bool CanReadReleased { get; } = OperatingSystem.IsLinux();
 
     private static int MapAnonymous => OperatingSystem.IsLinux() ? 0x20 : 0x1000;
 

@@ -52,7 +52,9 @@ internal sealed class TierMemory : IDisposable
         var geometry = new PageGeometry(sizeLimit, tuning.GranuleBytes);
         var shardCount = tuning.Shards > 0 ? tuning.Shards : ShardsFor(sizeLimit);
         ShardCount = shardCount;
+        // A granule more: the infos of the first region need not begin at one, and then take one more than is charged with each region.
         FixedBytes = TierBytes
+            + geometry.GranuleBytes
             + (Slot.Count * (sizeof(int) + sizeof(long)))
             + (_confirmed.Length * sizeof(uint))
             + (shardCount * (ShardBytes + UseNotes.Bytes));
@@ -122,23 +124,27 @@ internal sealed class TierMemory : IDisposable
     /// </summary>
     public long TombstonesStayUntil => Volatile.Read(ref _tombstonesStayUntil);
 
-    /// <summary>True if the process stood still until now. Asked before a tombstone goes, since that may be before the first sweep.</summary>
-    public bool NoticeStandstill(long now)
+    /// <summary>The process may have stood still until now. Asked before anybody looks when a tombstone goes, since that may be before the first sweep.</summary>
+    public void NoticeStandstill(long now)
     {
-        if (now - Volatile.Read(ref _ranAt) < LateSweeper)
+        if (now - Volatile.Read(ref _ranAt) >= LateSweeper)
         {
-            return false;
+            // In this order: who finds that it runs again finds how long they stay, too.
+            Volatile.Write(ref _tombstonesStayUntil, now + TombstoneLifetime);
+            Volatile.Write(ref _ranAt, now);
         }
-
-        Volatile.Write(ref _tombstonesStayUntil, now + TombstoneLifetime);
-        Volatile.Write(ref _ranAt, now);
-        return true;
     }
 
     /// <summary>The sweeper's timer has its turn.</summary>
     public void NoteThatItRuns(long now)
     {
         NoticeStandstill(now);
+        if (TombstonesStayUntil > now + TombstoneLifetime)
+        {
+            // The clock was ahead when that was noticed, and is set back.
+            Volatile.Write(ref _tombstonesStayUntil, now + TombstoneLifetime);
+        }
+
         Volatile.Write(ref _ranAt, now);
     }
 
@@ -177,11 +183,11 @@ internal sealed class TierMemory : IDisposable
     public void LetGo() => Pool.Memory.Handle.Unpin();
 
     /// <summary>A glance without a lock: whoever believes it looks again under the shard's.</summary>
-    public bool MayBeDue(int page, long now, out int shard)
+    public bool MayBeDue(int page, long until, out int shard)
     {
         ref var info = ref Pool.Memory.Info(page);
         shard = info.Shard;
-        return info.State is PageState.Slab or PageState.LargeHead && info.EarliestDue <= now;
+        return info.State is PageState.Slab or PageState.LargeHead && info.EarliestDue <= until;
     }
 
     private static int ShardsFor(long sizeLimit)

@@ -9,6 +9,7 @@ internal sealed class TierSweep(TimeProvider time, ILogger logger)
     /// <summary>While tombstones are dropped all the time, one line in this time says so.</summary>
     private static readonly TimeSpan DroppedLogInterval = TimeSpan.FromMinutes(10);
 
+    private long _sweptAt;
     private MemoryStatistics _told;
     private long _droppedUntold;
     private long? _droppedToldAt;
@@ -17,12 +18,15 @@ internal sealed class TierSweep(TimeProvider time, ILogger logger)
     public void Run(TierMemory memory)
     {
         var now = time.GetUtcNow().ToUnixTimeMilliseconds();
+        // When a page is due was told by the clock: where that was set back, all are looked at that anything can be due in.
+        var until = now < _sweptAt ? long.MaxValue - 1 : now;
+        _sweptAt = now;
         var pages = memory.Pool.PageCount;
         for (var page = memory.Pool.Memory.Geometry.FirstPage; page < pages; page++)
         {
-            if (memory.MayBeDue(page, now, out var shard))
+            if (memory.MayBeDue(page, until, out var shard))
             {
-                while (memory.Shards[shard].SweepPage(page, now))
+                while (memory.Shards[shard].SweepPage(page, now, until))
                 {
                 }
             }

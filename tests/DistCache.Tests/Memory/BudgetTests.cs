@@ -85,6 +85,30 @@ internal sealed class BudgetTests
     }
 
     [Test]
+    public void Tables_ThatWantAPageWhileSomeAreIdle_PushNobodyOut()
+    {
+        using var tier = new MemoryTier(4 << 20, Eviction.Lru, _time, null, new TierTuning(2, HashSeed: 1));
+        tier.Put("first", 1, [1]);
+        FillShard(tier, 1, 2 << 20);
+        var memory = tier.Memory!;
+        var shard = memory.Shards[0];
+        var value = new ReadOnlySequence<byte>([1]);
+        foreach (var key in KeysOf(tier, 0).Take(100_000).TakeWhile(_ => !shard.WantsPage))
+        {
+            var bytes = TierFace.Key(key);
+            shard.TryApply(memory.Hash.Compute(bytes), bytes, Slot.Of(bytes), TierFace.Info(1), value, 0, out _, out _);
+        }
+
+        Assert.That(shard.WantsPage, "the budget is used up");
+        Assert.That(memory.Shards[1].RemoveSome(int.MaxValue), Is.GreaterThan(1_000), "whose pages are idle now");
+        var evicted = tier.Statistics.EvictedForSize;
+        new RoomMaker(memory).MakeForTablesOf(shard);
+        Assert.That(tier.Statistics.EvictedForSize, Is.EqualTo(evicted));
+        Assert.That(shard.WantsPage, Is.False);
+        TierCheck.Verify(memory);
+    }
+
+    [Test]
     public void Shard_ThatComesLateToAFullBudget_GetsItsFairPart([Values] Eviction eviction)
     {
         const long budget = 16 << 20;
@@ -159,6 +183,9 @@ internal sealed class BudgetTests
     private sealed class WaitingValue(byte[] value, Barrier others) : MemoryManager<byte>
     {
         private bool _isMet;
+
+        /// <summary>Asks for no bytes: the length of it would else be that of what <see cref="GetSpan"/> gives.</summary>
+        public override Memory<byte> Memory => CreateMemory(value.Length);
 
         public override Span<byte> GetSpan()
         {

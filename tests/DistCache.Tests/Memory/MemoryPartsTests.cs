@@ -39,7 +39,7 @@ internal sealed class MemoryPartsTests
         var geometry = new PageGeometry(budget);
         var pages = (long)geometry.FirstPageOf(geometry.MaximumRegions);
         Assert.That(geometry.UnitBytes, Is.EqualTo(unitBytes));
-        Assert.That((ulong)geometry.AddressBytes >> geometry.UnitShift, Is.LessThanOrEqualTo(1UL << 32));
+        Assert.That(geometry.AddressBytes >> geometry.UnitShift, Is.LessThanOrEqualTo(1UL << 32));
         Assert.That(pages * PageGeometry.PageInfoBytes, Is.LessThanOrEqualTo((long)geometry.FirstPage << geometry.PageShift), "the infos have room");
         Assert.That((long)geometry.AddressBytes, Is.GreaterThanOrEqualTo(Math.Min(2 * budget, PageGeometry.MaximumBudget - (64 << 20))));
     }
@@ -47,6 +47,11 @@ internal sealed class MemoryPartsTests
     [Test]
     public void Glance_AtAnyHandle_SeesNothingThatIsNotOpen()
     {
+        if (!SystemMemory.CanReadReleased)
+        {
+            Assert.Ignore("Nobody looks without the lock where memory that was given back cannot be read.");
+        }
+
         var geometry = new PageGeometry(8 << 20);
         var memory = new PageMemory(geometry);
         Assert.That(memory.TryGlance(memory.HandleOf(geometry.FirstPage, 0), out _, out _), Is.False, "no region is open yet");

@@ -33,9 +33,9 @@ internal sealed class PageSweepTests
     {
         Put("a", valueBytes);
         var page = DuePage(out var owner);
-        Assert.That(_tier.Memory!.Shards[1 - owner].SweepPage(page, Due), Is.False);
+        Assert.That(_tier.Memory!.Shards[1 - owner].SweepPage(page, Due, Due), Is.False);
         Assert.That((_tier.Statistics.Expired, _tier.Statistics.Entries), Is.EqualTo((0L, 1L)));
-        Assert.That(_tier.Memory.Shards[owner].SweepPage(page, Due), Is.False, "nothing is left in it");
+        Assert.That(_tier.Memory.Shards[owner].SweepPage(page, Due, Due), Is.False, "nothing is left in it");
         Assert.That((_tier.Statistics.Expired, _tier.Statistics.Entries), Is.EqualTo((1L, 0L)));
     }
 
@@ -45,7 +45,7 @@ internal sealed class PageSweepTests
         Put("a", 100);
         var page = DuePage(out var owner);
         ref var info = ref _tier.Memory!.Pool.Memory.Info(page);
-        _tier.Memory.Shards[owner].SweepPage(page, Due);
+        _tier.Memory.Shards[owner].SweepPage(page, Due, Due);
         Assert.That((info.State, info.EarliestDue), Is.EqualTo((PageState.Free, Due)), "whoever takes it next says what is due in it");
     }
 

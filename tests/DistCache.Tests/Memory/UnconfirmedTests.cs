@@ -63,6 +63,31 @@ public sealed class UnconfirmedTests
     }
 
     [Test]
+    public void Tombstone_ShownToAVisitorRightAfterAStandstill_LivesAsLongAsItIsKept()
+    {
+        PutExpiring("a", 1_000);
+        _time.Advance(TimeSpan.FromSeconds(10));
+        _time.Jump(TimeSpan.FromMinutes(1));
+        var seen = new List<EntryInfo>();
+        var cursor = default(TierCursor);
+        Assert.That(_tier.Visit(SlotSet.All(), ref cursor, new Seen(seen)), Is.True);
+        Assert.That(seen.Select(info => info.DueAt), Is.EqualTo(new[] { _time.Milliseconds() + (long)Lifetime.TotalMilliseconds }));
+    }
+
+    [Test]
+    public void Tombstone_WhenTheClockWasSetForwardAndBack_GoesAfterItsLifetime()
+    {
+        PutExpiring("a", 1_000);
+        _time.Advance(TimeSpan.FromSeconds(10));
+        _time.Skew(TimeSpan.FromHours(10));
+        _time.Advance(TimeSpan.FromSeconds(10));
+        Assert.That(_tier.Statistics.Tombstones, Is.EqualTo(1), "it looks like a standstill");
+        _time.Skew(TimeSpan.FromHours(-10));
+        _time.Advance(Lifetime + TimeSpan.FromSeconds(10));
+        Assert.That(_tier.Statistics.Entries, Is.Zero);
+    }
+
+    [Test]
     public void ExpiredEntry_ShownToAVisitor_IsATombstone()
     {
         PutExpiring("a", 1_000);
