@@ -35,12 +35,7 @@ internal sealed class MemoryTier : IDisposable
     private readonly long _tombstoneLifetime;
     private readonly Lock _startLock = new();
 
-    /// <summary>
-    /// Large entries gather their pages one writer at a time: two half-done ones could starve each other. Taken before a shard's lock, and that
-    /// before the pool's.
-    /// </summary>
-    private readonly Lock _gatherLock = new();
-
+    private readonly LargeWriter _largeWriter;
     private volatile TierMemory? _memory;
     private Sweeper? _sweeper;
     private long _earlyMisses;
@@ -67,6 +62,7 @@ internal sealed class MemoryTier : IDisposable
         SizeLimit = sizeLimit;
         Eviction = eviction;
         _time = time;
+        _largeWriter = new LargeWriter(time);
         _sweep = new TierSweep(time, logger ?? NullLogger.Instance);
         _tuning = tuning;
         _tombstoneLifetime = (long)tombstoneLifetime.TotalMilliseconds;
@@ -132,7 +128,7 @@ internal sealed class MemoryTier : IDisposable
         var slot = Slot.Of(key);
         if (totalBytes > memory.Classes.LargestChunkBytes)
         {
-            return ApplyLarge(memory, shard, keyHash, key, slot, info, value, totalBytes, out held);
+            return _largeWriter.Apply(memory, shard, keyHash, key, slot, info, value, totalBytes, out held);
         }
 
         ApplyOutcome outcome;
@@ -299,86 +295,6 @@ internal sealed class MemoryTier : IDisposable
     internal TierMemory? Memory => _memory;
 
     private long Now => _time.GetUtcNow().ToUnixTimeMilliseconds();
-
-    private ApplyOutcome ApplyLarge(
-        TierMemory memory, Shard shard, ulong keyHash, ReadOnlySpan<byte> key, Slot slot, in EntryInfo info, in ReadOnlySequence<byte> value,
-        long totalBytes, out EntryVersion held)
-    {
-        if (shard.IsSuperseded(keyHash, key, info, Now, out var outcome, out held))
-        {
-            return outcome;
-        }
-
-        memory.Hold();
-        var chain = default(PageChain);
-        var isLinked = false;
-        try
-        {
-            var room = new RoomMaker(memory);
-            var header = new EntryHeader(info, key.Length, (int)value.Length, slot);
-            while (true)
-            {
-                if (TryGather(memory, room, shard, keyHash, key, info.Version, totalBytes, ref chain))
-                {
-                    LargeEntries.Write(memory.Pool.Memory, chain.Head, header, info, key, value);
-                    do
-                    {
-                        if (shard.TryApplyLarge(keyHash, key, slot, info, chain, Now, out outcome, out held, out isLinked))
-                        {
-                            room.MakeForTablesOf(shard);
-                            return outcome;
-                        }
-                    }
-                    while (room.TryMake());
-                }
-
-                // All pages are in the hands of such writers, and one of them may lack a single one: all of these go back before anybody waits.
-                LargeEntries.Free(memory.Pool, chain.Head);
-                chain = default;
-                LetOthersGather();
-                room.Wait();
-                // From now on alone until it is linked: two of them could else take from each other, in step, again and again.
-                _gatherLock.Enter();
-            }
-        }
-        finally
-        {
-            if (!isLinked)
-            {
-                LargeEntries.Free(memory.Pool, chain.Head);
-            }
-
-            LetOthersGather();
-            memory.LetGo();
-        }
-    }
-
-    private void LetOthersGather()
-    {
-        if (_gatherLock.IsHeldByCurrentThread)
-        {
-            _gatherLock.Exit();
-        }
-    }
-
-    /// <summary>Takes the pages for a large entry, and has others give theirs; false if nobody has anything to give now.</summary>
-    private bool TryGather(
-        TierMemory memory, in RoomMaker room, Shard shard, ulong keyHash, ReadOnlySpan<byte> key, EntryVersion version, long totalBytes, ref PageChain chain)
-    {
-        lock (_gatherLock)
-        {
-            while (!LargeEntries.TryExtend(memory.Pool, ref chain, totalBytes, shard.Number, memory.Classes.LargeClass))
-            {
-                // Where both do not fit, the old value goes before any other key's: it is superseded in a moment anyway.
-                if (!shard.TryDropLarge(keyHash, key, version) && !room.TryMake())
-                {
-                    return false;
-                }
-            }
-
-            return true;
-        }
-    }
 
     private bool TryGetMemory([NotNullWhen(true)] out TierMemory? memory)
     {

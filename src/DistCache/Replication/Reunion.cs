@@ -47,8 +47,10 @@ internal sealed class Reunion(Ownership ownership, Absences absences, MemoryTier
         absences.BeginAnew(told);
         memory.Clear();
         memory.Clear();
-        absences.HasBegun();
         TakeNewLife();
+
+        // Not sooner: the old life, empty now, would be sure of that.
+        absences.HasBegun();
         ownership.Review();
         Log.BegunAnew(logger, ownership.Current.View.Self.Record.Identity);
     }
