@@ -117,6 +117,28 @@ public sealed class FaultScenarios
     }
 
     /// <summary>
+    /// Whoever has given up all owners of a key has nobody to ask as long as the table has them; heals the cut just then, it still asks nobody. That
+    /// ends when they are out of its table, if nothing else ends it.
+    /// </summary>
+    [Test]
+    public void HealedCut_LeavesReadsUnanswered_ForNoLongerThanATableKeepsTheDead([Values(3.6, 4, 4.4)] double seconds, [Range(1, 3)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed).Form();
+        var cutOff = cluster.Nodes[1];
+        WriteAll(cluster, cluster.Nodes[0]);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        cluster.Members.Isolate(cutOff);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(seconds));
+        cluster.Members.Network.Heal();
+
+        // The two are given up one after the other, and each death begins the window anew.
+        cluster.Simulation.Run(2 * cluster.Members.SettleWindow);
+        var reads = cluster.History.Keys.Select(CacheCluster.CacheOf(cutOff).ReadAsync).ToArray();
+        cluster.Simulation.Run(cluster.Options.Timeout);
+        Assert.That(reads, Has.All.Matches<Task<(bool Answered, int? Value)>>(static read => read.IsCompleted && read.Result.Answered));
+    }
+
+    /// <summary>
     /// A replica that missed an acknowledged write answers while the primary, which owes it that, stands still: a hedged read is settled by its
     /// hit. The stand-in's copy comes home within a round of <see cref="DistCache.Replication.Release"/>, whoever else is silent.
     /// </summary>
