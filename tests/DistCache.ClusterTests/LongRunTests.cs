@@ -25,20 +25,22 @@ internal sealed class LongRunTests : ClusterTest
         var duration = TimeSpan.FromSeconds(Setting("DISTCACHE_RUN_SECONDS", 20));
         var seed = Setting("DISTCACHE_RUN_SEED", TestContext.CurrentContext.Random.Next());
         var random = new Random(seed);
-        var cluster = NewCluster(Nodes);
+        var cluster = NewCluster(Nodes, NodeHost.ConsoleRole, "--DistCache:Replication:OnReadFailure=Throw");
         await cluster.StartAllAsync();
         var load = new Load(cluster, Setting("DISTCACHE_RUN_KEYS", 20_000), seed);
         load.Start();
         var clock = Stopwatch.StartNew();
         do
         {
+            var began = clock.Elapsed;
             var fault = await HurtAsync(cluster, load, random);
-            TestContext.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{clock.Elapsed.TotalSeconds,6:F1} s  {fault}"));
+            TestContext.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{began.TotalSeconds,6:F1} to {clock.Elapsed.TotalSeconds:F1} s  {fault}"));
         }
         while (clock.Elapsed < duration);
 
         await load.StopAsync();
         await cluster.WaitUntilAgreedAsync(areAllOwners: false);
+        TestContext.Out.WriteLine(string.Join('\n', load.ReadFailures));
         TestContext.Out.WriteLine(FormattableString.Invariant($"{load.Describe()}; p99 of reads {load.TakeReadPercentile99():F2} ms"));
         var lost = await load.CheckAsync();
         Assert.Multiple(() =>

@@ -10,6 +10,9 @@ internal sealed class Trace
 
     private readonly Queue<string> _lines = [];
 
+    /// <summary>Of all lines, in order (FNV-1a).</summary>
+    public ulong Digest { get; private set; } = 14_695_981_039_346_656_037;
+
     /// <summary>Lines at Error, and exceptions: none is expected unless a scenario says so.</summary>
     public List<string> Errors { get; } = [];
 
@@ -19,6 +22,11 @@ internal sealed class Trace
     public void Write(TimeSpan at, string who, string what)
     {
         var line = string.Create(CultureInfo.InvariantCulture, $"[{at.TotalSeconds,10:F3}] {who,-6} {what}");
+        foreach (var character in line)
+        {
+            Digest = (Digest ^ character) * 1_099_511_628_211;
+        }
+
         _lines.Enqueue(line);
         if (_lines.Count > MaximumLines)
         {

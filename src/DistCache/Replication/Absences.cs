@@ -1,5 +1,4 @@
 using DistCache.Membership;
-using DistCache.Memory;
 using DistCache.Peers;
 
 namespace DistCache.Replication;
@@ -14,8 +13,8 @@ namespace DistCache.Replication;
 /// that there are others.
 /// </para>
 /// <para>
-/// Time in which this node stood still counts for nothing here, as it does not for its tombstones: it removed nothing meanwhile. Whether
-/// others did only they can tell, so after a long standstill it is <see cref="IsUnsure"/> of all that it holds until they have.
+/// All is counted in <see cref="RunningTime"/>: while this node stood still it removed nothing. Whether others did only they can tell, so after a
+/// long <see cref="Standstill"/> it is <see cref="IsUnsure"/> of all that it holds until they have.
 /// </para>
 /// </summary>
 internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
@@ -23,23 +22,14 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
     /// <summary>As many as a cluster can have members; of more the longest absent one is forgotten.</summary>
     private const int LimitOfAbsences = 256;
 
-    /// <summary>
-    /// A standstill that does not count. Longer than the one after which tombstones are kept for longer: what is left out here is so for them
-    /// too. A gap between the two counts for absences and not for tombstones, which then live for longer than they need to.
-    /// </summary>
-    private static readonly TimeSpan Uncounted = 3 * MemoryTier.SweepInterval;
-
     private readonly Lock _lock = new();
     private readonly Dictionary<NodeIdentity, long> _since = [];
-    private readonly HashSet<NodeName> _unheard = [];
+    private readonly RunningTime _running = new(time);
+    private readonly Standstill _standstill = new();
     private readonly TimeSpan _shortestLifetime =
         lifetime < ReplicationOptions.SmallestTombstoneLifetime ? lifetime : ReplicationOptions.SmallestTombstoneLifetime;
 
     private TimeSpan _lifetime = lifetime;
-    private long _startedAt = time.GetTimestamp();
-    private long _ranAt = time.GetTimestamp();
-    private long _wokeAt;
-    private TimeSpan _stoodStill;
     private bool _isBeginning;
     private bool _hasMetOthers;
     private volatile bool _hasStrangers;
@@ -53,8 +43,7 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
             lock (_lock)
             {
                 RunLocked();
-                return !_since.Values.Any(since => time.GetElapsedTime(since) < _lifetime)
-                    && (_hasMetOthers || time.GetElapsedTime(_startedAt) > _lifetime);
+                return !_since.Values.Any(since => _running.Since(since) < _lifetime) && (_hasMetOthers || _running.Since(0) > _lifetime);
             }
         }
     }
@@ -75,12 +64,10 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
         {
             lock (_lock)
             {
-                return HasStoodStillLocked;
+                return _standstill.IsOpenAfter(TooLong(_lifetime));
             }
         }
     }
-
-    private bool HasStoodStillLocked => _unheard.Count > 0 && _stoodStill >= TooLong(_lifetime);
 
     /// <summary>
     /// Away for so long, a node comes back too late. Shorter than tombstones live, since it could not be heard for a while before it was given
@@ -109,9 +96,8 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
             }
 
             // Who was a stranger before that has no word, and who stays is decided as ever.
-            _unheard.UnionWith(OthersIn(members).Where(member => !IsTooLateLocked(member.Record.Identity)).Select(static member => member.Name));
-            _stoodStill = length > _stoodStill ? length : _stoodStill;
-            _wokeAt = time.GetTimestamp();
+            var known = OthersIn(members).Where(member => !IsTooLateLocked(member.Record.Identity)).Select(static member => member.Name);
+            _standstill.End(length, known, _running.Now, time.GetTimestamp());
             LookWhoIsUnheardLocked(members);
         }
     }
@@ -125,6 +111,7 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
 
         lock (_lock)
         {
+            RunLocked();
             return IsTooLateLocked(identity);
         }
     }
@@ -136,7 +123,7 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
         {
             RunLocked();
             var absences = _since.Select(absence => new Absence(absence.Key, MillisecondsLeft(absence.Value))).ToList();
-            if (HasStoodStillLocked)
+            if (_standstill.IsOpenAfter(TooLong(_lifetime)))
             {
                 absences.Add(new Absence(self, 0));
             }
@@ -154,7 +141,7 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
             _hasMetOthers |= OthersIn(view).Any();
             foreach (var member in view.Members.Where(member => member.State == MemberState.Dead))
             {
-                MissLocked(member.Record.Identity, time.GetTimestamp(), view);
+                MissLocked(member.Record.Identity, _running.Now, view);
             }
 
             foreach (var identity in _since.Keys.Where(identity => IsOver(identity, view)).ToArray())
@@ -173,8 +160,7 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
 
     /// <summary>
     /// Another member knows of these; true if others are strangers now, or this node has become sure. A stranger's word counts for nothing, and
-    /// who calls this node or one of its table a stranger without being of that table himself, is one: he started anew on another side, and this
-    /// node knows him from nowhere.
+    /// who calls one of this side a stranger, is one.
     /// </summary>
     /// <param name="from">Who.</param>
     /// <param name="told">What he says.</param>
@@ -194,16 +180,13 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
             // Where one forgets removals earlier than the others, all go by that.
             var tellersLifetime = told.TombstoneLifetime > TimeSpan.Zero ? told.TombstoneLifetime : _lifetime;
             _lifetime = tellersLifetime < _lifetime && tellersLifetime >= _shortestLifetime ? tellersLifetime : _lifetime;
-            var isOfTheTable = routing.Knows(from);
-            if (told.Missing.Any(absence => absence.IsTooLate && absence.Identity != from
-                && (absence.Identity == view.Self.Record.Identity
-                    || (!isOfTheTable && routing.Knows(absence.Identity) && !IsTooLateLocked(absence.Identity)))))
+            if (told.Missing.Any(absence => absence.IsTooLate && absence.Identity != from && IsOfThisSideLocked(absence.Identity, from, routing, view)))
             {
                 EstrangeLocked(from);
                 return true;
             }
 
-            var isNews = askedAt >= _wokeAt && _unheard.Remove(from.Name);
+            var isNews = _standstill.Hear(from.Name, askedAt);
             foreach (var absence in told.Missing.Where(absence => absence.Identity != from && !IsTooLateLocked(absence.Identity)))
             {
                 if (absence.IsTooLate && IsBack(absence.Identity, view))
@@ -213,7 +196,7 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
                 }
                 else if (!IsOver(absence.Identity, view))
                 {
-                    MissLocked(absence.Identity, Ago(TooLong(tellersLifetime) - TimeSpan.FromMilliseconds(absence.Milliseconds)), view);
+                    MissLocked(absence.Identity, _running.Ago(TooLong(tellersLifetime) - TimeSpan.FromMilliseconds(absence.Milliseconds)), view);
                 }
             }
 
@@ -250,26 +233,19 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
         }
     }
 
+    /// <summary>
+    /// This node; or one of its table, if he who says it is not: then he started anew on another side, and this node knows him from nowhere.
+    /// </summary>
+    private bool IsOfThisSideLocked(NodeIdentity identity, NodeIdentity saidBy, Routing routing, MembershipView view) =>
+        identity == view.Self.Record.Identity || (!routing.Knows(saidBy) && routing.Knows(identity) && !IsTooLateLocked(identity));
+
     private static IEnumerable<Member> OthersIn(MembershipView view) =>
         view.Members.Where(member => member.Name != view.Self.Name && Ownership.MayHold(member));
 
-    /// <summary>Whoever looks first after a standstill takes it out of what counts.</summary>
     private void RunLocked()
     {
-        var now = time.GetTimestamp();
-        var gap = now - _ranAt;
-        _ranAt = now;
-        if (time.GetElapsedTime(now - gap, now) >= Uncounted)
-        {
-            _startedAt += gap;
-            _wokeAt += gap;
-            foreach (var (identity, since) in _since.ToArray())
-            {
-                _since[identity] = since + gap;
-            }
-        }
-
-        if (_unheard.Count > 0 && time.GetElapsedTime(_wokeAt) >= TooLong(_lifetime))
+        _running.Look();
+        if (_standstill.IsOpen && _running.Since(_standstill.EndedAt) >= TooLong(_lifetime))
         {
             // They are not coming back, and whom they miss that long this node may miss as well: from here on it has written as they have.
             ForgetStandstillLocked();
@@ -278,28 +254,21 @@ internal sealed class Absences(TimeProvider time, TimeSpan lifetime)
 
     private void ForgetStandstillLocked()
     {
-        _unheard.Clear();
-        _stoodStill = default;
+        _standstill.Forget();
         _isUnsure = _isBeginning;
     }
 
     /// <summary>Those of an earlier standstill that are gone are nobody to wait for.</summary>
     private void LookWhoIsUnheardLocked(MembershipView view) =>
-        _isUnsure = _isBeginning || OthersIn(view).Any(member => _unheard.Contains(member.Name));
+        _isUnsure = _isBeginning || OthersIn(view).Any(member => _standstill.Awaits(member.Name));
 
-    private long MillisecondsLeft(long since) => Math.Max(0, (long)(TooLong(_lifetime) - time.GetElapsedTime(since)).TotalMilliseconds);
-
-    private long Ago(TimeSpan age)
-    {
-        var clamped = age < TimeSpan.Zero ? TimeSpan.Zero : age;
-        return time.GetTimestamp() - (long)(clamped.TotalSeconds * time.TimestampFrequency);
-    }
+    private long MillisecondsLeft(long since) => Math.Max(0, (long)(TooLong(_lifetime) - _running.Since(since)).TotalMilliseconds);
 
     /// <summary>Away for too long; a stranger if it is here all the same.</summary>
     private bool IsTooLateLocked(NodeIdentity identity) =>
-        _since.TryGetValue(identity, out var since) && time.GetElapsedTime(since) >= TooLong(_lifetime);
+        _since.TryGetValue(identity, out var since) && _running.Since(since) >= TooLong(_lifetime);
 
-    private void EstrangeLocked(NodeIdentity identity) => _since[identity] = Ago(_lifetime);
+    private void EstrangeLocked(NodeIdentity identity) => _since[identity] = _running.Ago(_lifetime);
 
     private void MissLocked(NodeIdentity identity, long since, MembershipView view)
     {

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using DistCache.Entries;
 using DistCache.Peers;
 using Microsoft.Extensions.Logging;
@@ -20,22 +19,35 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
 
     private const int BatchSize = 1_000;
 
-    private readonly ConcurrentDictionary<NodeName, ConcurrentQueue<HeldVersion>> _owed = new();
+    private readonly Lock _lock = new();
+    private readonly Dictionary<NodeName, Queue<HeldVersion>> _owed = [];
     private readonly CancellationTokenSource _stopping = new();
 
     private int _isPaying;
 
-    /// <summary>No owner is known to lack anything. What is being paid is in its queue until it is held.</summary>
-    public bool AreNone => _owed.Values.All(static queue => queue.IsEmpty);
+    /// <summary>No owner is known to lack anything. What is being paid is owed until it is held.</summary>
+    public bool AreNone
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _owed.Count == 0;
+            }
+        }
+    }
 
     public void Stop() => _stopping.Cancel();
 
     public void Owe(Membership.Member owner, HeldVersion entry)
     {
-        var queue = _owed.GetOrAdd(owner.Name, static _ => new ConcurrentQueue<HeldVersion>());
-        if (queue.Count < MaximumOwed)
+        lock (_lock)
         {
-            queue.Enqueue(entry);
+            var queue = _owed.TryGetValue(owner.Name, out var owed) ? owed : _owed[owner.Name] = [];
+            if (queue.Count < MaximumOwed)
+            {
+                queue.Enqueue(entry);
+            }
         }
 
         StartPaying();
@@ -68,47 +80,74 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
         }
     }
 
-    /// <summary>In an order that a replay repeats: that of the dictionary goes by hashes of strings, which differ from process to process.</summary>
+    /// <summary>In an order that a replay repeats: that of a dictionary goes by what was added and taken out before.</summary>
     private Task PayAllAsync()
     {
-        // First the debts: one that comes later may be to an owner by a later table.
-        var owed = _owed.ToArray();
-        var routing = ownership.Current;
-        return Task.WhenAll(owed.OrderBy(static debt => debt.Key).Select(debt => PayAsync(debt.Key, debt.Value, routing)));
-    }
-
-    private async Task PayAsync(NodeName name, ConcurrentQueue<HeldVersion> queue, Routing routing)
-    {
-        var index = routing.Table.IndexOf(name);
-        if (index < 0)
+        NodeName[] names;
+        lock (_lock)
         {
-            // An owner no more: whoever owns its slots now asks for everything.
-            _owed.TryRemove(name, out _);
-            return;
+            names = [.. _owed.Keys.Order()];
         }
 
-        // One that was given up may come back before the table changes, as itself or in another life.
-        var owner = routing[(ushort)index];
-        while (!queue.IsEmpty && Ownership.MayHold(owner) && (calls.IsUsable(owner) || await IsBackAsync(owner, routing).ConfigureAwait(false)))
-        {
-            // Where another owns its slot by now, that one asks for everything, and this debt would never be taken.
-            var taken = queue.Take(BatchSize).ToList();
-            var batch = taken.FindAll(entry => routing.Table.Owners(Slot.Of(entry.Key.Span)).Contains((ushort)index));
-            var isHeld = new bool[batch.Count];
-            try
-            {
-                await offer.MakeAsync(owner, batch, routing, held: position => isHeld[position] = true, _stopping.Token).ConfigureAwait(false);
-            }
-            finally
-            {
-                // In this order: what is still owed is in the queue at any time. Nobody else takes from it, so its head is what was taken.
-                batch.Where((_, position) => !isHeld[position]).ToList().ForEach(queue.Enqueue);
-                taken.ForEach(_ => queue.TryDequeue(out var _));
-            }
+        return Task.WhenAll(names.Select(PayAsync));
+    }
 
-            if (isHeld.Contains(false))
+    private async Task PayAsync(NodeName name)
+    {
+        while (FirstOwed(name) is { Count: > 0 } debts)
+        {
+            // In this order: a debt that comes later may be to an owner by a later table.
+            var routing = ownership.Current;
+            var index = routing.Table.IndexOf(name);
+
+            // Where another owns its slot by now, that one asks for everything, and this debt would never be taken.
+            var batch = debts.FindAll(entry => index >= 0 && routing.Table.Owners(Slot.Of(entry.Key.Span)).Contains((ushort)index));
+            var lacking = batch.Count == 0 ? [] : await OfferAsync(routing[(ushort)index], batch, routing).ConfigureAwait(false);
+            Settle(name, debts.Count, lacking);
+            if (lacking.Count > 0)
             {
                 return;
+            }
+        }
+    }
+
+    /// <summary>Gives what the owner still lacks.</summary>
+    private async ValueTask<List<HeldVersion>> OfferAsync(Membership.Member owner, List<HeldVersion> batch, Routing routing)
+    {
+        // One that was given up may come back before the table changes, as itself or in another life.
+        if (!Ownership.MayHold(owner) || !(calls.IsUsable(owner) || await IsBackAsync(owner, routing).ConfigureAwait(false)))
+        {
+            return batch;
+        }
+
+        var isHeld = new bool[batch.Count];
+        await offer.MakeAsync(owner, batch, routing, held: position => isHeld[position] = true, _stopping.Token).ConfigureAwait(false);
+        return [.. batch.Where((_, position) => !isHeld[position])];
+    }
+
+    private List<HeldVersion> FirstOwed(NodeName name)
+    {
+        lock (_lock)
+        {
+            return _owed.TryGetValue(name, out var queue) ? [.. queue.Take(BatchSize)] : [];
+        }
+    }
+
+    /// <summary>So many of the first are no longer owed, except those that the owner lacks. Nobody else takes any, so the first are still the first.</summary>
+    private void Settle(NodeName name, int count, List<HeldVersion> lacking)
+    {
+        lock (_lock)
+        {
+            var queue = _owed[name];
+            lacking.ForEach(queue.Enqueue);
+            for (; count > 0; count--)
+            {
+                queue.Dequeue();
+            }
+
+            if (queue.Count == 0)
+            {
+                _owed.Remove(name);
             }
         }
     }

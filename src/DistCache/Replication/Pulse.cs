@@ -5,31 +5,40 @@ namespace DistCache.Replication;
 /// others may have passed it over and led its slots; until <see cref="Ownership.Doubt"/> took note of that it must not answer alone. So
 /// lateness is looked at with each answer, and not only when the timer gets its turn.
 /// </summary>
-internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider time, TimeSpan tolerance)
+/// <param name="ownership">Is told.</param>
+/// <param name="absences">Is told that this node runs.</param>
+/// <param name="time">Both clocks.</param>
+/// <param name="timeout">Of an operation.</param>
+internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider time, TimeSpan timeout)
 {
     /// <summary>Shorter than this, a hiccup of the thread pool would be taken for a standstill.</summary>
-    public static readonly TimeSpan SmallestTolerance = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan SmallestTolerance = TimeSpan.FromMilliseconds(200);
 
-    /// <summary>Beats in a time of tolerance: a busy thread pool is not yet a standstill.</summary>
-    private const int BeatsPerTolerance = 4;
+    /// <summary>Beats in a time of patience: a busy thread pool is not yet a standstill.</summary>
+    private const int BeatsPerPatience = 4;
 
     /// <summary>However patient: <see cref="Absences"/> wants to know that this node runs.</summary>
     private static readonly TimeSpan LongestInterval = TimeSpan.FromSeconds(1);
 
+    /// <summary>A timer may be as late as this: where nothing but the thread pool is late, others are answered meanwhile.</summary>
+    private readonly TimeSpan _tolerance = timeout > SmallestTolerance ? timeout : SmallestTolerance;
+
+    /// <summary>Nothing at all may run here for so long and no longer: after a quarter of the timeout others give a copy up, and pass this node over.</summary>
+    private readonly TimeSpan _patience = timeout / 4 > SmallestTolerance ? timeout / 4 : SmallestTolerance;
+
     private ITimer? _timer;
+    private long _lastSign;
     private long _lastBeat;
     private long _lastBeatAt;
 
-    /// <summary>More time has passed since the last beat than others wait for an answer.</summary>
-    private bool IsLate => _timer is not null && time.GetElapsedTime(Volatile.Read(ref _lastBeat)) > tolerance;
+    private TimeSpan Interval => _patience / BeatsPerPatience < LongestInterval ? _patience / BeatsPerPatience : LongestInterval;
 
     public void Start()
     {
         Note(time.GetTimestamp(), time.GetUtcNow().Ticks);
-        var interval = tolerance / BeatsPerTolerance < LongestInterval ? tolerance / BeatsPerTolerance : LongestInterval;
         using (ExecutionContext.SuppressFlow())
         {
-            _timer = time.CreateTimer(static state => ((Pulse)state!).Beat(), this, interval, interval);
+            _timer = time.CreateTimer(static state => ((Pulse)state!).Beat(), this, Interval, Interval);
         }
     }
 
@@ -38,8 +47,21 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
     /// <summary>If the process stood still until just now, <see cref="Ownership.Current"/> is another routing from here on.</summary>
     public void NoticeStandstill()
     {
-        if (!IsLate)
+        if (_timer is null)
         {
+            return;
+        }
+
+        var now = time.GetTimestamp();
+        var silence = time.GetElapsedTime(Volatile.Read(ref _lastSign), now);
+        if (silence <= _patience && time.GetElapsedTime(Volatile.Read(ref _lastBeat), now) <= _tolerance)
+        {
+            if (silence > Interval)
+            {
+                // Timers are late, and yet somebody is answered: that is no standstill.
+                Volatile.Write(ref _lastSign, now);
+            }
+
             return;
         }
 
@@ -59,7 +81,7 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
         var sinceAtWall = TimeSpan.FromTicks(wall - Volatile.Read(ref _lastBeatAt));
         var stoodStill = since > sinceAtWall ? since : sinceAtWall;
         absences.Run();
-        if (stoodStill > tolerance)
+        if (stoodStill > _tolerance || time.GetElapsedTime(Volatile.Read(ref _lastSign), now) > _patience)
         {
             // Doubt first: between the two, whoever looks sees lateness or doubt. Two beats at once doubt twice, which costs and harms nothing.
             ownership.Doubt(stoodStill, () => Note(now, wall));
@@ -75,5 +97,6 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
     {
         Volatile.Write(ref _lastBeatAt, wall);
         Volatile.Write(ref _lastBeat, now);
+        Volatile.Write(ref _lastSign, now);
     }
 }

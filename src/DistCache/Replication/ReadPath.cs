@@ -160,10 +160,15 @@ internal sealed class ReadPath(
     /// <summary>Asks until the matter is settled; null if no owner could be reached.</summary>
     private async ValueTask<ReadReply?> AskAllAsync(RemoteRead read, Task<PeerReply>? firstReply)
     {
-        var (routing, first) = (read.Routing, read.First);
+        var (routing, first, startedAt) = (read.Routing, read.First, read.StartedAt);
         for (var retry = 0; ; retry++)
         {
-            var left = options.Timeout + (read.IsFollowing ? LaneLimits.TimeForLargeReply : TimeSpan.Zero) - time.GetElapsedTime(read.StartedAt);
+            if (IsInterrupted(startedAt))
+            {
+                startedAt = time.GetTimestamp();
+            }
+
+            var left = Limit() - time.GetElapsedTime(startedAt);
             if (left <= TimeSpan.Zero)
             {
                 return null;
@@ -172,13 +177,18 @@ internal sealed class ReadPath(
             var request = read.Request with { TableHash = routing.Table.Hash };
             var inquiry = new Inquiry(routing, read.Slot, request, Handle, calls, repair, time, left, options);
             var best = await inquiry.RunAsync(first, firstReply, read.Token).ConfigureAwait(false);
-            if (best is not null || !inquiry.WasDisowned || retry == MaximumRetries)
+            if (best is not null || !(inquiry.WasDisowned || IsInterrupted(startedAt)) || retry == MaximumRetries)
             {
                 return best;
             }
 
             (routing, first, firstReply) = (ownership.Current, null, null);
         }
+
+        TimeSpan Limit() => options.Timeout + (read.IsFollowing ? LaneLimits.TimeForLargeReply : TimeSpan.Zero);
+
+        // No read takes so long: this process stood still in the middle of it. The others had no time to answer, and it begins anew.
+        bool IsInterrupted(long since) => time.GetElapsedTime(since) > Limit() + (options.Timeout / 4);
     }
 
     /// <summary>Answers another node's read; a value that is longer than <paramref name="room"/> is not there, but its length is told.</summary>

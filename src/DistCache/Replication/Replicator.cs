@@ -44,9 +44,8 @@ internal sealed class Replicator
         _greetTimeout = 2 * options.Timeout;
         _missedUses = new MissedUses(Ownership, memory, Calls, time, options, logger);
         _renewals = new Renewals(Ownership, memory, Calls, _missedUses, time, options);
-        var tolerance = options.Timeout > Pulse.SmallestTolerance ? options.Timeout : Pulse.SmallestTolerance;
         _reunion = new Reunion(Ownership, _absences, memory, Calls, time, options, logger);
-        _pulse = new Pulse(Ownership, _absences, time, tolerance);
+        _pulse = new Pulse(Ownership, _absences, time, options.Timeout);
         _offer = new Offer(memory, Calls, time, options);
         _debts = new Debts(Ownership, Calls, _offer, time, logger);
         Writes = new WritePath(Ownership, memory, Calls, _debts, clock, time, options);

@@ -24,18 +24,25 @@ internal static class Entries
         }
     })));
 
-    /// <summary>How many values are not filled with this, or are not there.</summary>
-    public static async Task<int> CountOlderAsync(IBufferDistributedCache cache, int count, byte filling)
+    /// <summary>How many values are not filled with this, or are not there; and how many reads nobody answered.</summary>
+    public static async Task<(int Older, int Unanswered)> CountOlderAsync(IBufferDistributedCache cache, int count, byte filling)
     {
-        var older = 0;
+        var (older, unanswered) = (0, 0);
         var buffer = new ArrayBufferWriter<byte>(ValueBytes);
         for (var number = 0; number < count; number++)
         {
             buffer.ResetWrittenCount();
-            older += await cache.TryGetAsync(KeyOf(number), buffer) && buffer.WrittenSpan[0] == filling ? 0 : 1;
+            try
+            {
+                older += await cache.TryGetAsync(KeyOf(number), buffer) && buffer.WrittenSpan[0] == filling ? 0 : 1;
+            }
+            catch (DistCacheUnavailableException)
+            {
+                unanswered++;
+            }
         }
 
-        return older;
+        return (older, unanswered);
     }
 
     /// <summary>A write that the cut made fail is tried again.</summary>

@@ -47,7 +47,7 @@ internal sealed class FaultNode : IAsyncDisposable
 
     /// <summary>
     /// Another process: a node until its standard input ends, that answers "ready" and then each line with what it is like, or, to "older n v",
-    /// how many of n keys it shows with another value than v. The line "stop" stops it gracefully.
+    /// how many of n keys it shows with another value than v, and how many it does not answer. The line "stop" stops it gracefully.
     /// </summary>
     public static async Task ServeAsync(Arguments arguments)
     {
@@ -57,7 +57,9 @@ internal sealed class FaultNode : IAsyncDisposable
         {
             if (line.Split(' ') is ["older", var count, var filling])
             {
-                Console.WriteLine(await Entries.CountOlderAsync(node.Cache, int.Parse(count, CultureInfo.InvariantCulture), byte.Parse(filling, CultureInfo.InvariantCulture)));
+                var (older, unanswered) = await Entries.CountOlderAsync(
+                    node.Cache, int.Parse(count, CultureInfo.InvariantCulture), byte.Parse(filling, CultureInfo.InvariantCulture));
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{older} {unanswered}"));
                 continue;
             }
 

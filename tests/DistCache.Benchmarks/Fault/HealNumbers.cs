@@ -25,21 +25,21 @@ internal static class HealNumbers
         byte value = 0;
         foreach (var seconds in arguments.Text("cuts", "0.5,1,2,5").Split(',').Select(text => double.Parse(text, CultureInfo.InvariantCulture)))
         {
-            List<double> old = [];
-            List<double> oldWhileAgreed = [];
+            List<(double Older, double WhileAgreed, double Unanswered)> rounds = [];
             for (var round = 0; round < arguments.Number("rounds", 5); round++)
             {
-                var (all, agreed) = await MeasureAsync(trio, network, seconds, ++value);
-                old.Add(all);
-                oldWhileAgreed.Add(agreed);
+                rounds.Add(await MeasureAsync(trio, network, seconds, ++value));
             }
 
             Console.WriteLine(FormattableString.Invariant(
-                $"cut for {seconds} s: shows older values for {Measure.Spread(old, "F0")} ms after the link is whole, {Measure.Spread(oldWhileAgreed, "F0")} ms after all members agree"));
+                $"cut for {seconds} s: older values until {Of(round => round.Older)} ms after the link is whole, {Of(round => round.WhileAgreed)} ms after all members agree; reads without an answer until {Of(round => round.Unanswered)} ms"));
+
+            string Of(Func<(double Older, double WhileAgreed, double Unanswered), double> part) => Measure.Spread([.. rounds.Select(part)], "F0");
         }
     }
 
-    private static async Task<(double Old, double OldWhileAgreed)> MeasureAsync(Trio trio, SwitchedNetwork network, double seconds, byte value)
+    /// <summary>Until when the node showed older values, how long after all agreed that was, and until when nobody answered a read; after the link was whole.</summary>
+    private static async Task<(double Older, double WhileAgreed, double Unanswered)> MeasureAsync(Trio trio, SwitchedNetwork network, double seconds, byte value)
     {
         trio.Cut(Victim);
         var cut = Stopwatch.StartNew();
@@ -48,11 +48,16 @@ internal static class HealNumbers
         network.Heal();
         var clock = Stopwatch.StartNew();
         double? agreed = null;
+        var (lastOlder, lastUnanswered) = (0.0, 0.0);
         while (true)
         {
             // In this order: what is older now was so when all agreed.
             agreed = trio.IsAlive(Victim) ? agreed ?? clock.Elapsed.TotalMilliseconds : null;
-            if (await trio.OlderAsync(Victim, Keys, value) == 0)
+            var (older, unanswered) = await trio.OlderAsync(Victim, Keys, value);
+            var now = clock.Elapsed.TotalMilliseconds;
+            lastOlder = older > 0 ? now : lastOlder;
+            lastUnanswered = unanswered > 0 ? now : lastUnanswered;
+            if (older + unanswered == 0)
             {
                 break;
             }
@@ -63,8 +68,7 @@ internal static class HealNumbers
             }
         }
 
-        var old = clock.Elapsed.TotalMilliseconds;
         await trio.AgreeAsync(Place.Nodes);
-        return (old, agreed is null ? 0 : Math.Max(0, old - agreed.Value));
+        return (lastOlder, agreed is null ? 0 : Math.Max(0, lastOlder - agreed.Value), lastUnanswered);
     }
 }

@@ -89,12 +89,13 @@ internal sealed partial class Trio : IAsyncDisposable
         }
     }
 
-    /// <summary>How many keys the node shows with another value.</summary>
-    public async Task<int> OlderAsync(int index, int keys, byte value)
+    /// <summary>How many keys the node shows with another value, and how many it does not answer.</summary>
+    public async Task<(int Older, int Unanswered)> OlderAsync(int index, int keys, byte value)
     {
         var other = _others[index]!;
         await other.StandardInput.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"older {keys} {value}"));
-        return int.Parse((await other.StandardOutput.ReadLineAsync())!, CultureInfo.InvariantCulture);
+        var told = (await other.StandardOutput.ReadLineAsync())!.Split(' ');
+        return (int.Parse(told[0], CultureInfo.InvariantCulture), int.Parse(told[1], CultureInfo.InvariantCulture));
     }
 
     /// <summary>In the eyes of the node in this process.</summary>

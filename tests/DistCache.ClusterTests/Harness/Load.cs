@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 
 namespace DistCache.ClusterTests;
 
@@ -18,6 +19,8 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
     private readonly ConcurrentDictionary<int, bool> _away = new();
     private readonly ConcurrentQueue<double> _readMilliseconds = new();
     private readonly ConcurrentQueue<string> _failures = new();
+    private readonly ConcurrentQueue<string> _readFailures = new();
+    private readonly Stopwatch _clock = new();
     private readonly CancellationTokenSource _stop = new();
     private Task _callers = Task.CompletedTask;
     private long _sequence;
@@ -35,9 +38,16 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
     public long FailedReads => Interlocked.Read(ref _failedReads);
 
     /// <summary>What went wrong with the first reads and writes that failed.</summary>
-    public IEnumerable<string> Failures => _failures.Take(20);
+    public IEnumerable<string> Failures => _readFailures.Concat(_failures).Take(20);
 
-    public void Start() => _callers = Task.WhenAll(Enumerable.Range(0, Callers).Select(caller => Task.Run(() => CallAsync(caller))));
+    /// <summary>Every read that failed: when, where, and what it showed.</summary>
+    public IEnumerable<string> ReadFailures => _readFailures;
+
+    public void Start()
+    {
+        _clock.Start();
+        _callers = Task.WhenAll(Enumerable.Range(0, Callers).Select(caller => Task.Run(() => CallAsync(caller))));
+    }
 
     /// <summary>Nothing more is sent to this node; what it has been sent goes on.</summary>
     public void Leave(int index) => _away[index] = true;
@@ -97,9 +107,10 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
                 continue;
             }
 
-            var node = cluster[nodes[random.Next(nodes.Length)]];
+            var index = nodes[random.Next(nodes.Length)];
+            var node = cluster[index];
             var choice = random.NextDouble();
-            await (choice < SetRatio + RemoveRatio ? WriteAsync(node, state, choice < RemoveRatio) : ReadAsync(node, state));
+            await (choice < SetRatio + RemoveRatio ? WriteAsync(node, state, choice < RemoveRatio) : ReadAsync(index, state));
         }
     }
 
@@ -120,27 +131,32 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
         }
     }
 
-    private async Task ReadAsync(NodeProcess node, State state)
+    private async Task ReadAsync(int index, State state)
     {
         Interlocked.Increment(ref _reads);
+        var began = _clock.Elapsed;
         try
         {
-            var (value, milliseconds) = await node.TimeGetAsync(state.Key);
+            var (value, milliseconds) = await cluster[index].TimeGetAsync(state.Key);
             _readMilliseconds.Enqueue(milliseconds);
             if (!state.Allows(value))
             {
-                Interlocked.Increment(ref _failedReads);
-                _failures.Enqueue($"read: {state} shows {value ?? "nothing"}");
+                Fail($"{state} shows {value?.TrimEnd('.') ?? "nothing"}");
             }
         }
         catch (NodeErrorException e)
         {
-            Interlocked.Increment(ref _failedReads);
-            _failures.Enqueue($"read: {e.Message}");
+            Fail(e.Message);
         }
         catch (NodeGoneException)
         {
             // The process that was asked is not there any more: no promise of the cache is about that.
+        }
+
+        void Fail(string why)
+        {
+            Interlocked.Increment(ref _failedReads);
+            _readFailures.Enqueue(FormattableString.Invariant($"read through {Cluster.NameOf(index)} from {began.TotalSeconds:F3} to {_clock.Elapsed.TotalSeconds:F3} s: {why}"));
         }
     }
 

@@ -92,6 +92,45 @@ public sealed class FaultScenarios
         cluster.CheckEverything();
     }
 
+    /// <summary>
+    /// Whoever was passed over must not answer alone when it goes on, however soon that is: writers wait for a copy a quarter of the timeout, and pass
+    /// over whom they waited for in vain.
+    /// </summary>
+    [Test]
+    public void Pause_InWhichWritersPassItOver_GivesNothingOld([Values(0.3, 0.52, 0.8, 0.99)] double seconds, [Range(1, 3)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed).Form();
+        WriteAll(cluster, cluster.Nodes[0]);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        cluster.Nodes[1].Pause();
+        WriteAll(cluster, cluster.Nodes[0]);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(0.27));
+        WriteAll(cluster, cluster.Nodes[0]);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(seconds - 0.27));
+        cluster.Nodes[1].Resume();
+        cluster.CheckReads();
+        cluster.CheckEverything();
+    }
+
+    /// <summary>Its time is over when it goes on, and nobody had any to answer: the messages from before are lost.</summary>
+    [Test]
+    public void Pause_OfTheReader_InTheMiddleOfARead_IsAnsweredAfterwards([Values(0, 0.1)] double secondsBefore, [Values(1.3, 3)] double seconds, [Range(1, 3)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed).Form();
+        var reader = cluster.Nodes[1];
+        WriteAll(cluster, cluster.Nodes[0]);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        cluster.Members.Isolate(reader);
+        var reads = cluster.History.Keys.Select(CacheCluster.CacheOf(reader).ReadAsync).ToArray();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(secondsBefore));
+        reader.Pause();
+        cluster.Members.Network.Heal();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(seconds));
+        reader.Resume();
+        cluster.Simulation.Run(cluster.Options.Timeout);
+        Assert.That(reads.Select(static read => read.IsCompleted ? read.Result.Value : null), Is.All.Not.Null);
+    }
+
     [Test]
     public void DelayAndDuplication_BreakNoPromise([Range(1, 4)] int seed) =>
         RunOverBadLinks(seed, Link.Good with { MaximumDelay = TimeSpan.FromMilliseconds(60), Duplication = 0.3 }, judgesReads: true);
@@ -114,6 +153,28 @@ public sealed class FaultScenarios
         cluster.Members.Converge(TimeSpan.FromMinutes(1));
         cluster.Simulation.Run(1.5 * DistCache.Replication.Debts.Interval);
         cluster.CheckReads();
+    }
+
+    /// <summary>
+    /// Whoever has given up all owners of a key has nobody to ask as long as the table has them; heals the cut just then, it still asks nobody. That
+    /// ends when they are out of its table, if nothing else ends it.
+    /// </summary>
+    [Test]
+    public void HealedCut_LeavesReadsUnanswered_ForNoLongerThanATableKeepsTheDead([Values(3.6, 4, 4.4)] double seconds, [Range(1, 3)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed).Form();
+        var cutOff = cluster.Nodes[1];
+        WriteAll(cluster, cluster.Nodes[0]);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        cluster.Members.Isolate(cutOff);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(seconds));
+        cluster.Members.Network.Heal();
+
+        // The two are given up one after the other, and each death begins the window anew.
+        cluster.Simulation.Run(2 * cluster.Members.SettleWindow);
+        var reads = cluster.History.Keys.Select(CacheCluster.CacheOf(cutOff).ReadAsync).ToArray();
+        cluster.Simulation.Run(cluster.Options.Timeout);
+        Assert.That(reads.Select(static read => read.IsCompleted && read.Result.Answered), Is.All.True);
     }
 
     /// <summary>

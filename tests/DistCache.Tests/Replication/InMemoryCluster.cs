@@ -51,6 +51,9 @@ internal sealed class InMemoryCluster : IDisposable
     /// <summary>What the asker gets of a reply.</summary>
     public Func<PeerReply, PeerReply> Replied { get; set; } = static reply => reply;
 
+    /// <summary>The same for a reply, on its way to who asked.</summary>
+    public Func<InMemoryNode, PeerReply, Task?> HoldReply { get; set; } = static (_, _) => null;
+
     /// <summary>Every request that got through, in order.</summary>
     public List<(NodeName From, NodeName To, PeerRequest Request)> Delivered { get; } = [];
 
@@ -122,6 +125,11 @@ internal sealed class InMemoryCluster : IDisposable
 
         target.Clock.TryMerge(from.Clock.Current);
         var reply = await target.Replicator.Handle(from.Identity, request)!.Value;
+        if (HoldReply(from, reply) is { } holdReply)
+        {
+            await holdReply.WaitAsync(cancellationToken);
+        }
+
         from.Clock.TryMerge(target.Clock.Current);
         return Replied(reply);
     }

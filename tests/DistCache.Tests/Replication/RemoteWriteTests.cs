@@ -6,6 +6,8 @@ namespace DistCache.Tests.Replication;
 [CancelAfter(20_000)]
 public sealed class RemoteWriteTests
 {
+    private static readonly ReplicationOptions ThreeOwners = new() { ReplicaCount = 2, WriteAck = WriteAck.Majority };
+
     private static readonly PeerFault Refused = new(FaultKind.Unreachable, "refused");
 
     [Test]
@@ -50,12 +52,8 @@ public sealed class RemoteWriteTests
     [Test]
     public async Task Set_WhereTheThirdOwnerFailsAfterTheAcknowledgement_IsOwedToItByThePrimary(CancellationToken token)
     {
-        var options = new ReplicationOptions { ReplicaCount = 2, WriteAck = WriteAck.Majority };
-        using var cluster = new InMemoryCluster(options, "a", "b", "c", "d");
-        var (writer, key) = FindStranger(cluster);
-        var third = cluster.OwnersOf(key).Last();
-        var isOnItsWay = new TaskCompletionSource();
-        cluster.Hold = (_, to, request) => to == third && request is ReplicateRequest ? isOnItsWay.Task : null;
+        using var cluster = new InMemoryCluster(ThreeOwners, "a", "b", "c", "d");
+        var (writer, key, third, isOnItsWay) = HoldTheThirdCopy(cluster);
         var reply = await writer.SetAsync(key, [1]).WaitAsync(token);
         Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
         cluster.Fault = (_, to, _) => to == third ? Refused : null;
@@ -75,12 +73,8 @@ public sealed class RemoteWriteTests
     [Test]
     public async Task Set_ThatIsAcknowledged_IsNeverStampedAgain(CancellationToken token)
     {
-        var options = new ReplicationOptions { ReplicaCount = 2, WriteAck = WriteAck.Majority };
-        using var cluster = new InMemoryCluster(options, "a", "b", "c", "d");
-        var (writer, key) = FindStranger(cluster);
-        var third = cluster.OwnersOf(key).Last();
-        var isOnItsWay = new TaskCompletionSource();
-        cluster.Hold = (from, to, _) => from == writer && to == third ? isOnItsWay.Task : null;
+        using var cluster = new InMemoryCluster(ThreeOwners, "a", "b", "c", "d");
+        var (writer, key, third, isOnItsWay) = HoldTheThirdCopy(cluster);
         await writer.SetAsync(key, [1]).WaitAsync(token);
         await cluster.OwnersOf(key).First().SetAsync(key, [2]).WaitAsync(token);
 
@@ -105,8 +99,7 @@ public sealed class RemoteWriteTests
     [Test]
     public async Task Set_WhosePrimaryHasNotAnswered_IsNotAcknowledged(CancellationToken token)
     {
-        var options = new ReplicationOptions { ReplicaCount = 2, WriteAck = WriteAck.Majority };
-        using var cluster = new InMemoryCluster(options, "a", "b", "c", "d");
+        using var cluster = new InMemoryCluster(ThreeOwners, "a", "b", "c", "d");
         var (writer, key) = FindStranger(cluster);
         var primary = cluster.OwnersOf(key).First();
         var isOnItsWay = new TaskCompletionSource();
@@ -150,8 +143,7 @@ public sealed class RemoteWriteTests
     [TestCase(3)]
     public async Task Writes_OfManyThreads_EndOnceEachWithTheirOwnValue(int seed, CancellationToken token)
     {
-        var options = new ReplicationOptions { ReplicaCount = 2, WriteAck = WriteAck.Majority };
-        using var cluster = new InMemoryCluster(options, "a", "b", "c", "d") { KeepsDelivered = false };
+        using var cluster = new InMemoryCluster(ThreeOwners, "a", "b", "c", "d") { KeepsDelivered = false };
         cluster.Hold = static (_, _, _) => Random.Shared.Next(2) == 0 ? null : Task.Run(static () => Thread.SpinWait(Random.Shared.Next(2_000)));
 
         // Not of the primary: one that fails is passed over, and gets its copy later.
@@ -200,6 +192,16 @@ public sealed class RemoteWriteTests
                 Assert.That(cluster.OwnersOf(key).First().Held(key), Is.EqualTo(value));
             }
         }
+    }
+
+    /// <summary>What the writer sends to the third owner stays on its way.</summary>
+    private static (InMemoryNode Writer, byte[] Key, InMemoryNode Third, TaskCompletionSource IsOnItsWay) HoldTheThirdCopy(InMemoryCluster cluster)
+    {
+        var (writer, key) = FindStranger(cluster);
+        var third = cluster.OwnersOf(key).Last();
+        var isOnItsWay = new TaskCompletionSource();
+        cluster.Hold = (from, to, _) => from == writer && to == third ? isOnItsWay.Task : null;
+        return (writer, key, third, isOnItsWay);
     }
 
     /// <summary>A node that owns nothing of a key that "b" leads.</summary>
