@@ -203,7 +203,7 @@ internal sealed class LaneConnection : IDisposable
     {
         try
         {
-            await _writer.RunAsync(_dial.RequestStream, flush: true, _lifetime).ConfigureAwait(false);
+            await _writer.RunAsync(_dial.RequestStream, _dial.Sent, _lifetime).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
