@@ -29,6 +29,9 @@ internal static class WireLimits
     /// </summary>
     public static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(5);
 
+    /// <summary>After that, until it is really given up: for what has come and was not read yet (<see cref="LaneSilence"/>).</summary>
+    public static readonly TimeSpan LastLook = TimeSpan.FromMilliseconds(250);
+
     /// <summary>
     /// The longest message before the handshake is complete, and all that a dialler may send on a connection until then: a stranger gets no more of
     /// our memory.
