@@ -144,7 +144,7 @@ internal sealed class PeerServer : IAsyncDisposable
     /// <summary>Counts connections, and those that end without ever having asked for anything: they do not speak HTTP/2.</summary>
     private async Task AdmitAsync(ConnectionContext connection, ConnectionDelegate next)
     {
-        if (Interlocked.Increment(ref _connections) > WireLimits.Connections)
+        if (Interlocked.Increment(ref _connections) - _strangers.Leaving > WireLimits.Connections)
         {
             Interlocked.Decrement(ref _connections);
             Refused(connection, "connections", $"More than {WireLimits.Connections} connections.");
