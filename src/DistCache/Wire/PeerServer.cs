@@ -4,8 +4,10 @@ using DistCache.Diagnostics;
 using DistCache.Peers;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -154,6 +156,8 @@ internal sealed class PeerServer : IAsyncDisposable
 
         using var guest = new Guest(connection, _strangers, _context.Time);
         connection.Features.Set(guest);
+        var heartbeat = connection.Features.GetRequiredFeature<IConnectionHeartbeatFeature>();
+        connection.Features.Set<IConnectionHeartbeatFeature>(new LaneHeartbeat(guest, heartbeat, _context.Time));
         try
         {
             if (await SpeaksExpectedLanguageAsync(guest).ConfigureAwait(false))
