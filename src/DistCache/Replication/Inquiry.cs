@@ -9,7 +9,7 @@ namespace DistCache.Replication;
 /// <list type="number">
 /// <item>Owners that are believed to answer are asked in ring order, then the others except the dead.</item>
 /// <item>The next one is asked too as soon as one fails, gives an answer that does not settle the matter, or is silent for <see cref="HedgeDelay"/>.</item>
-/// <item>The primary's answer counts by itself; a replica's hit does where every acknowledged write reached all owners.</item>
+/// <item>The primary's answer counts by itself; a replica's hit does as soon as so many owners answered that one of them has every acknowledged write.</item>
 /// <item>Otherwise a hit or tombstone beats a miss, and the higher version the lower.</item>
 /// <item>While the owner with the best answer imports, those who may still hold something are asked too.</item>
 /// <item>Owners whose answer was behind the best get that one: see <see cref="ReadRepair"/>.</item>
@@ -215,11 +215,12 @@ internal sealed class Inquiry(
         ReadFrom.Majority => _answers >= AnswersWanted,
         _ when _best.Standing == Standing.Primary => Counts(_best, routing.Table.Hash),
         ReadFrom.Nearest => _best.Outcome != ReadOutcome.Miss,
-        _ => _best.Outcome != ReadOutcome.Miss && AcknowledgedWritesReachAllOwners,
+        _ => _best.Outcome != ReadOutcome.Miss && HasMetEveryAcknowledgedWrite,
     };
 
-    private bool AcknowledgedWritesReachAllOwners =>
-        WritePath.CopiesNeeded(options.WriteAck, routing.Table.ReplicaCount) > routing.Table.ReplicaCount;
+    /// <summary>The owners that were heard and those that must have had a write for its acknowledgement are more than there are.</summary>
+    private bool HasMetEveryAcknowledgedWrite =>
+        _heard.Count + WritePath.CopiesNeeded(options.WriteAck, routing.Table.ReplicaCount) > routing.Table.ReplicaCount + 1;
 
     /// <summary>What an importing owner lacks is with the holders that it named.</summary>
     private async ValueTask AskHoldersAsync(CancellationToken cancellationToken)

@@ -132,7 +132,10 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, LargePace? pace 
     }
 
     /// <summary>The loop. Ends when closed, or with the exception of the stream.</summary>
-    public async Task RunAsync(Stream stream, bool flush, CancellationToken cancellationToken)
+    /// <param name="stream">Where to write.</param>
+    /// <param name="sent">For a stream that sends only when it is flushed: sees what has left it.</param>
+    /// <param name="cancellationToken">The end of the lane.</param>
+    public async Task RunAsync(Stream stream, SentWatch? sent, CancellationToken cancellationToken)
     {
         while (true)
         {
@@ -147,7 +150,7 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, LargePace? pace 
                 continue;
             }
 
-            await (flush ? SendAsync(stream, batch.Written, cancellationToken) : stream.WriteAsync(batch.Written, cancellationToken)).ConfigureAwait(false);
+            await (sent is null ? stream.WriteAsync(batch.Written, cancellationToken) : SendAsync(stream, batch.Written, sent, cancellationToken)).ConfigureAwait(false);
             Interlocked.Add(ref _unsentBytes, -batch.Length);
             Volatile.Write(ref _sentBytes, _sentBytes + batch.Length);
             batch.Clear();
@@ -161,11 +164,10 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, LargePace? pace 
 
     /// <summary>
     /// To a stream that sends only when it is flushed. The connection below does one thing after the other, each with two changes of
-    /// thread, so a short batch and its flush are asked for at once. A write that has to wait for the peer's window is not done when
-    /// the flush is: then it is flushed again.
+    /// thread, so a short batch and its flush are asked for at once. A write that had to wait for the peer's window comes after that flush, and needs another.
     /// </summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private static async ValueTask SendAsync(Stream stream, ReadOnlyMemory<byte> batch, CancellationToken cancellationToken)
+    private static async ValueTask SendAsync(Stream stream, ReadOnlyMemory<byte> batch, SentWatch sent, CancellationToken cancellationToken)
     {
         if (batch.Length > OneFrameBytes)
         {
@@ -174,16 +176,13 @@ internal sealed class BatchWriter(Lane lane, HybridClock clock, LargePace? pace 
             return;
         }
 
-        var write = stream.WriteAsync(batch, cancellationToken);
+        var write = stream.WriteAsync(sent.Over(batch), cancellationToken);
         await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
-        if (!write.IsCompleted)
-        {
-            await write.ConfigureAwait(false);
-            await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
-            return;
-        }
-
         await write.ConfigureAwait(false);
+        if (!sent.IsSent)
+        {
+            await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
+        }
     }
 
     /// <summary>One of the two.</summary>

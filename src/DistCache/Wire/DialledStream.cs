@@ -11,7 +11,7 @@ namespace DistCache.Wire;
 /// the HTTP/2 client tells them apart by whichever of its reads and writes fails first.
 /// </para>
 /// </summary>
-internal sealed class DialledStream(Socket socket) : NetworkStream(socket, ownsSocket: true)
+internal sealed class DialledStream(Socket socket, SentWatch sent) : NetworkStream(socket, ownsSocket: true)
 {
     private const int BufferBytes = 64 << 10;
 
@@ -25,6 +25,12 @@ internal sealed class DialledStream(Socket socket) : NetworkStream(socket, ownsS
 
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
         _start < _end ? new ValueTask<int>(Take(buffer.Span)) : FillAsync(buffer, cancellationToken);
+
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        sent.NoteWrite();
+        return base.WriteAsync(buffer, cancellationToken);
+    }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> FillAsync(Memory<byte> buffer, CancellationToken cancellationToken)

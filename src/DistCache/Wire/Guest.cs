@@ -1,5 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 
@@ -14,9 +16,10 @@ internal sealed class Guest : IDisposable
     /// <summary>From the end of its time, when it is told, to the end of the connection, and from that to the end of patience.</summary>
     private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(1);
 
+    private static readonly string TooMany = $"More than {WireLimits.Strangers} connections without a handshake: it had to go for another one.";
+
     private readonly ConnectionContext _connection;
     private readonly Strangers _strangers;
-    private readonly LinkedListNode<Guest> _place;
     private readonly CancellationTokenSource _patience = new();
     private readonly ITimer _timer;
     private volatile bool _isKnown;
@@ -26,16 +29,23 @@ internal sealed class Guest : IDisposable
     public Guest(ConnectionContext connection, Strangers strangers, TimeProvider time)
     {
         _connection = connection;
+        Address = AddressOf(connection);
         _strangers = strangers;
-        _place = new LinkedListNode<Guest>(this);
+        Place = new LinkedListNode<Guest>(this);
         Input = new GuestInput(this, connection.Transport.Input);
         connection.Transport = new GuestTransport(Input, connection.Transport.Output);
         _timer = time.CreateTimer(static state => ((Guest)state!).OnTimer(), this, WireLimits.HandshakeTimeout, Farewell);
-        strangers.Add(_place);
+        strangers.Add(this);
     }
 
     /// <summary>What it sends.</summary>
     public PipeReader Input { get; }
+
+    /// <summary>By which strangers are told apart.</summary>
+    public IPAddress Address { get; }
+
+    /// <summary>Its own, for <see cref="Strangers"/>.</summary>
+    public LinkedListNode<Guest> Place { get; }
 
     /// <summary>Over when its time is up; not for one that is known.</summary>
     public CancellationToken Patience => _patience.Token;
@@ -48,6 +58,9 @@ internal sealed class Guest : IDisposable
 
     public bool IsKnown => _isKnown;
 
+    /// <summary>It has to go for another stranger. Under the lock of <see cref="Strangers"/>, that it is counted there once.</summary>
+    public bool IsEvicted { get; set; }
+
     /// <summary>A connection carries one lane.</summary>
     public bool TryOpenLane() => Interlocked.Exchange(ref _lanes, 1) == 0;
 
@@ -57,9 +70,9 @@ internal sealed class Guest : IDisposable
     /// <exception cref="RefusalException">It has to go for another stranger, and is being cut off.</exception>
     public void Welcome()
     {
-        if (!_strangers.Remove(_place))
+        if (!_strangers.TryWelcome(this))
         {
-            throw new RefusalException(GrpcStatus.ResourceExhausted, "limit", $"More than {WireLimits.Strangers} connections without a handshake.");
+            throw new RefusalException(GrpcStatus.ResourceExhausted, "limit", TooMany);
         }
 
         _isKnown = true;
@@ -72,10 +85,30 @@ internal sealed class Guest : IDisposable
         _connection.Abort(new ConnectionAbortedException(flaw));
     }
 
+    public void Evict() => Abort(TooMany);
+
     public void Dispose()
     {
         _timer.Dispose();
-        _strangers.Remove(_place);
+        _strangers.Forget(this);
+    }
+
+    /// <summary>Of IPv6 the network: whoever has one address there has 2⁶⁴.</summary>
+    private static IPAddress AddressOf(ConnectionContext connection)
+    {
+        if (connection.RemoteEndPoint is not IPEndPoint { Address: var address })
+        {
+            return IPAddress.None;
+        }
+
+        if (address.AddressFamily != AddressFamily.InterNetworkV6 || address.IsIPv4MappedToIPv6)
+        {
+            return address.MapToIPv4();
+        }
+
+        var bytes = address.GetAddressBytes();
+        bytes.AsSpan(bytes.Length / 2).Clear();
+        return new IPAddress(bytes);
     }
 
     /// <summary>

@@ -20,14 +20,12 @@ internal sealed class LaneConnection : IDisposable
     private readonly FrameReader _reader;
     private readonly BatchWriter _writer;
     private readonly PendingTable _pending;
+    private readonly LaneSilence _silence;
     private readonly ChunkAssembly _chunks = new();
     private readonly CancellationToken _lifetime;
     private readonly Action _onRead;
     private ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter _read;
     private PeerLane? _owner;
-    private long _heardAt;
-    private long _silentSince;
-    private long _sentThen;
     private int _broken;
 
     public LaneConnection(
@@ -42,6 +40,8 @@ internal sealed class LaneConnection : IDisposable
         _lifetime = dial.Lifetime.Token;
         _writer = new BatchWriter(lane, context.Clock, context.LargePace);
         _pending = new PendingTable(context.Time, OnLate);
+        _silence = new LaneSilence(
+            context.Time, () => _writer.SentBytes, () => Break(new PeerFault(FaultKind.Unreachable, $"{_address} has not been heard since a request ran out of time.")));
         _onRead = () => Read(isFirst: false);
     }
 
@@ -168,16 +168,7 @@ internal sealed class LaneConnection : IDisposable
 
         late.ForEach(call => Abandon(call.Id));
         EndAll(late, _lane == Lane.Bulk ? PeerFault.LargeTimedOut : PeerFault.TimedOut);
-        var sent = _writer.SentBytes;
-        if (_silentSince <= Volatile.Read(ref _heardAt) || sent - _sentThen > WireLimits.ServerWindowBytes)
-        {
-            // Heard; or it took more than its window holds, as a peer does to which large values go, and which has nothing to say to them yet.
-            (_silentSince, _sentThen) = (_context.Time.GetTimestamp(), sent);
-        }
-        else if (_context.Time.GetElapsedTime(_silentSince) >= WireLimits.LongestSilence)
-        {
-            Break(new PeerFault(FaultKind.Unreachable, $"{_address} has not been heard since a request ran out of time."));
-        }
+        _silence.RanOutOfTime();
     }
 
     private void EndAll(List<PeerCall> calls, PeerFault fault)
@@ -203,7 +194,7 @@ internal sealed class LaneConnection : IDisposable
     {
         try
         {
-            await _writer.RunAsync(_dial.RequestStream, flush: true, _lifetime).ConfigureAwait(false);
+            await _writer.RunAsync(_dial.RequestStream, _dial.Sent, _lifetime).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
@@ -221,10 +212,11 @@ internal sealed class LaneConnection : IDisposable
         var isGivenAway = false;
         try
         {
-            Volatile.Write(ref _heardAt, _context.Time.GetTimestamp());
+            var now = _context.Time.GetTimestamp();
+            _silence.Heard(now);
             if (_lane == Lane.Data)
             {
-                _context.LargePace.NoteSmall(_heardAt);
+                _context.LargePace.NoteSmall(now);
             }
 
             // What came with the end of the handshake is here already.
@@ -353,6 +345,7 @@ internal sealed class LaneConnection : IDisposable
         _owner?.OnBroken(this, fault);
         EndAll(_pending.Close(), fault);
         _pending.Dispose();
+        _silence.Dispose();
         _dial.Dispose();
     }
 }

@@ -52,6 +52,9 @@ internal sealed class LaneDial : IDisposable
     /// <summary>Where requests are written.</summary>
     public Stream RequestStream { get; private set; } = Stream.Null;
 
+    /// <summary>Of what is written there.</summary>
+    public SentWatch Sent { get; } = new();
+
     /// <summary>
     /// For all lanes of a node: it looks for silent connections once a second or so, and one for each lane would do that for each.
     /// </summary>
@@ -284,7 +287,7 @@ internal sealed class LaneDial : IDisposable
         try
         {
             await socket.ConnectAsync(_address.Host, _address.Port, either.Token).ConfigureAwait(false);
-            _stream = new DialledStream(socket);
+            _stream = new DialledStream(socket, Sent);
 
             // The client would keep the connection for the next request to the same host.
             _lifetime.UnsafeRegister(static stream => ((Stream)stream!).Dispose(), _stream);

@@ -58,15 +58,12 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
     {
         lock (_lock)
         {
-            if (_fault is null || _connection is not null || _wasWoken)
+            if (_fault is not null && _connection is null && _dial is null && !_wasWoken && !_closed)
             {
-                return;
+                _fault = null;
+                DialLocked(isWoken: true);
             }
-
-            _fault = null;
         }
-
-        _ = ConnectAsync(isWoken: true);
     }
 
     public void Close()
@@ -111,9 +108,11 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
     {
         lock (_lock)
         {
-            return _fault is not null && context.Time.GetTimestamp() < _retryAt ? _fault : null;
+            return RememberedFaultLocked();
         }
     }
+
+    private PeerFault? RememberedFaultLocked() => _fault is not null && context.Time.GetTimestamp() < _retryAt ? _fault : null;
 
     private async Task SendSlowlyAsync(PeerCall call)
     {
@@ -145,7 +144,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
         var waited = false;
         while (true)
         {
-            var outcome = await ConnectAsync(isWoken: false).WaitAsync(Remaining(call.Deadline), context.Time, call.CancellationToken).ConfigureAwait(false);
+            var outcome = await ConnectAsync().WaitAsync(Remaining(call.Deadline), context.Time, call.CancellationToken).ConfigureAwait(false);
             if (outcome.Fault is not null)
             {
                 return outcome.Fault;
@@ -181,7 +180,8 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
             : LongestWait;
     }
 
-    private Task<DialOutcome> ConnectAsync(bool isWoken)
+    /// <summary>A caller whose lane broke before it could send comes here again: it waits no less for the next dial than others do.</summary>
+    private Task<DialOutcome> ConnectAsync()
     {
         lock (_lock)
         {
@@ -190,21 +190,17 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
                 return Task.FromResult(new DialOutcome(connection, null));
             }
 
-            if (_closed)
-            {
-                return Task.FromResult(new DialOutcome(null, Closing));
-            }
+            var fault = _closed ? Closing : _dial is null ? RememberedFaultLocked() : null;
+            return fault is not null ? Task.FromResult(new DialOutcome(null, fault)) : _dial ?? DialLocked(isWoken: false);
+        }
+    }
 
-            if (_dial is null)
-            {
-                _wasWoken = isWoken;
-                using (ExecutionContext.SuppressFlow())
-                {
-                    _dial = Task.Run(DialAsync, CancellationToken.None);
-                }
-            }
-
-            return _dial;
+    private Task<DialOutcome> DialLocked(bool isWoken)
+    {
+        _wasWoken = isWoken;
+        using (ExecutionContext.SuppressFlow())
+        {
+            return _dial = Task.Run(DialAsync, CancellationToken.None);
         }
     }
 

@@ -4,8 +4,10 @@ using DistCache.Diagnostics;
 using DistCache.Peers;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -144,7 +146,7 @@ internal sealed class PeerServer : IAsyncDisposable
     /// <summary>Counts connections, and those that end without ever having asked for anything: they do not speak HTTP/2.</summary>
     private async Task AdmitAsync(ConnectionContext connection, ConnectionDelegate next)
     {
-        if (Interlocked.Increment(ref _connections) > WireLimits.Connections)
+        if (Interlocked.Increment(ref _connections) - _strangers.Leaving > WireLimits.Connections)
         {
             Interlocked.Decrement(ref _connections);
             Refused(connection, "connections", $"More than {WireLimits.Connections} connections.");
@@ -154,6 +156,8 @@ internal sealed class PeerServer : IAsyncDisposable
 
         using var guest = new Guest(connection, _strangers, _context.Time);
         connection.Features.Set(guest);
+        var heartbeat = connection.Features.GetRequiredFeature<IConnectionHeartbeatFeature>();
+        connection.Features.Set<IConnectionHeartbeatFeature>(new LaneHeartbeat(guest, heartbeat, _context.Time));
         try
         {
             if (await SpeaksExpectedLanguageAsync(guest).ConfigureAwait(false))

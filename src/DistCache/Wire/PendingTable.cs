@@ -17,7 +17,8 @@ internal enum AddOutcome
 /// The calls of one lane that wait for replies: by id, in a table whose size is a power of two. An id is the next number whose place,
 /// its lowest bits, is free: looking up is one read, and no number comes again before four thousand million others.
 /// <para>
-/// Deadlines share one timer, set for the earliest; it does not run while nothing waits.
+/// Deadlines share one timer, set for the earliest. It does not run while nothing waits: each of the lanes to a peer that is asked something now and then
+/// would wake a thread of the pool for nothing some time after.
 /// </para>
 /// </summary>
 internal sealed class PendingTable : IDisposable
@@ -264,6 +265,12 @@ internal sealed class PendingTable : IDisposable
         _places[call.Id & (_places.Length - 1)] = null;
         _count--;
         _weight -= call.Weight;
+        if (_count == 0)
+        {
+            _ringsAt = long.MaxValue;
+            _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        }
+
         LetInLocked();
     }
 

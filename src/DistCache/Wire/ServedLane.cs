@@ -115,7 +115,7 @@ internal sealed class ServedLane
     {
         try
         {
-            await _writer.RunAsync(_http.Response.Body, flush: false, _lifetime.Token).ConfigureAwait(false);
+            await _writer.RunAsync(_http.Response.Body, sent: null, _lifetime.Token).ConfigureAwait(false);
         }
         catch (Exception exception) when (exception is IOException or OperationCanceledException or InvalidOperationException)
         {

@@ -1,42 +1,84 @@
+using System.Net;
+
 namespace DistCache.Wire;
 
 /// <summary>
-/// The connections to our port that have not proved who they are, oldest first. Where there are too many the oldest goes, not the one that
-/// comes: a member proves itself within milliseconds, and a stranger stays for as long as it may.
+/// The connections to our port that have not proved who they are, oldest first. Where there are too many one of them goes, not the one that comes. If an address has more
+/// than <see cref="WireLimits.StrangersOfAddress"/> it is the oldest of the address that has the most, so that who floods from a few harms only himself. Else it is
+/// the oldest of all: a member proves itself within milliseconds, and a stranger stays for as long as it may.
 /// </summary>
 internal sealed class Strangers
 {
     private readonly Lock _lock = new();
     private readonly LinkedList<Guest> _guests = new();
+    private readonly Dictionary<IPAddress, int> _counts = [];
+    private int _leaving;
 
-    public void Add(LinkedListNode<Guest> guest)
+    /// <summary>Connections that have to go, and are not closed yet.</summary>
+    public int Leaving => Volatile.Read(ref _leaving);
+
+    public void Add(Guest guest)
     {
-        Guest? oldest = null;
+        Guest? evicted = null;
         lock (_lock)
         {
-            _guests.AddLast(guest);
+            _guests.AddLast(guest.Place);
+            _counts[guest.Address] = _counts.GetValueOrDefault(guest.Address) + 1;
             if (_guests.Count > WireLimits.Strangers)
             {
-                oldest = _guests.First!.Value;
-                _guests.RemoveFirst();
+                evicted = NextToGoLocked();
+                RemoveLocked(evicted);
+                evicted.IsEvicted = true;
+                _leaving++;
             }
         }
 
-        oldest?.Abort($"More than {WireLimits.Strangers} connections without a handshake: the oldest goes.");
+        evicted?.Evict();
     }
 
-    /// <summary>It is known now, or gone. False if it is no stranger any more: it was removed before, or has to go for another one.</summary>
-    public bool Remove(LinkedListNode<Guest> guest)
+    /// <summary>The connection is closed.</summary>
+    public void Forget(Guest guest)
     {
         lock (_lock)
         {
-            if (guest.List is null)
+            if (guest.Place.List is not null)
+            {
+                RemoveLocked(guest);
+            }
+            else if (guest.IsEvicted)
+            {
+                _leaving--;
+            }
+        }
+    }
+
+    /// <summary>It is known now. False if it has to go for another one.</summary>
+    public bool TryWelcome(Guest guest)
+    {
+        lock (_lock)
+        {
+            if (guest.IsEvicted)
             {
                 return false;
             }
 
-            _guests.Remove(guest);
+            RemoveLocked(guest);
             return true;
+        }
+    }
+
+    private Guest NextToGoLocked()
+    {
+        var (greediest, count) = _counts.MaxBy(static address => address.Value);
+        return count > WireLimits.StrangersOfAddress ? _guests.First(guest => guest.Address.Equals(greediest)) : _guests.First!.Value;
+    }
+
+    private void RemoveLocked(Guest guest)
+    {
+        _guests.Remove(guest.Place);
+        if (--_counts[guest.Address] == 0)
+        {
+            _counts.Remove(guest.Address);
         }
     }
 }

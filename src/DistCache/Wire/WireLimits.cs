@@ -29,6 +29,9 @@ internal static class WireLimits
     /// </summary>
     public static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(5);
 
+    /// <summary>After that, until it is really given up: for what has come and was not read yet (<see cref="LaneSilence"/>).</summary>
+    public static readonly TimeSpan LastLook = TimeSpan.FromMilliseconds(250);
+
     /// <summary>
     /// The longest message before the handshake is complete, and all that a dialler may send on a connection until then: a stranger gets no more of
     /// our memory.
@@ -87,10 +90,13 @@ internal static class WireLimits
     public const int StreamsPerConnection = 4;
 
     /// <summary>Connections that the port accepts: 256 members with 3 lanes each, twice, and <see cref="Strangers"/>.</summary>
-    public const int Connections = 2_048;
+    public const int Connections = 2_560;
 
-    /// <summary>Of these, connections that have not proved who they are; beyond it the oldest of them goes.</summary>
-    public const int Strangers = 512;
+    /// <summary>Of these, connections that have not proved who they are; beyond it one of them goes. 256 members that start at once dial 768.</summary>
+    public const int Strangers = 1_024;
+
+    /// <summary>Strangers of one address before it is taken for the flood: twenty nodes of a machine that start at once have 60.</summary>
+    public const int StrangersOfAddress = 64;
 
     /// <summary>
     /// What a peer may send ahead of our reading, per stream and connection: enough for 250 MB/s at a round trip of a millisecond.

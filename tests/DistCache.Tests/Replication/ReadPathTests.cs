@@ -1,5 +1,6 @@
 using DistCache.Entries;
 using DistCache.Peers;
+using DistCache.Replication;
 
 namespace DistCache.Tests.Replication;
 
@@ -41,6 +42,39 @@ public sealed class ReadPathTests
         {
             Assert.That(await node.GetAsync(key), Is.EqualTo(new byte[] { 1 }));
         }
+    }
+
+    /// <summary>
+    /// As a middlebox leaves a lane that it cut without a word: the primary is alive to everybody, and nothing that is asked on that lane arrives, until it is given
+    /// up and dialled again.
+    /// </summary>
+    [TestCase(1, WriteAck.Majority)]
+    [TestCase(2, WriteAck.Majority)]
+    [TestCase(2, WriteAck.All)]
+    public async Task Get_ThroughALaneThatSwallows_IsAHitWithinTheHedgeDelay(int replicas, WriteAck ack)
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = replicas, WriteAck = ack }, "a", "b", "c", "d");
+        var primary = cluster.Nodes[1];
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], primary);
+        var reader = cluster.Nodes.Except(cluster.OwnersOf(key)).First();
+        await reader.SetAsync(key, [1]);
+        cluster.Silent.Add(primary);
+        var slowest = TimeSpan.Zero;
+        for (var end = cluster.Time.GetUtcNow() + TimeSpan.FromSeconds(7); cluster.Time.GetUtcNow() < end; cluster.Time.Advance(TimeSpan.FromMilliseconds(37)))
+        {
+            var startedAt = cluster.Time.GetUtcNow();
+            var get = reader.GetAsync(key);
+            while (!get.IsCompleted)
+            {
+                cluster.Time.Advance(TimeSpan.FromMilliseconds(1));
+            }
+
+            var took = cluster.Time.GetUtcNow() - startedAt;
+            slowest = took > slowest ? took : slowest;
+            Assert.That(await get, Is.EqualTo(new byte[] { 1 }));
+        }
+
+        Assert.That(slowest, Is.GreaterThan(TimeSpan.Zero).And.LessThanOrEqualTo(1.5 * Inquiry.HedgeDelay));
     }
 
     [Test]

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using DistCache.Entries;
 using DistCache.Peers;
 using DistCache.Wire;
 
@@ -248,6 +249,40 @@ internal sealed class BadInputTests
         }
     }
 
+    /// <summary>
+    /// More connections than the port takes at all, each with a first byte, and more while the member dials; its own timeouts never come. From another address, as a flood
+    /// is; of all 127.0.0.0/8 only Linux has all.
+    /// </summary>
+    [Test]
+    [Platform(Include = "Linux")]
+    public async Task Member_DialsDuringAFlood_IsLetInAtItsFirstDial()
+    {
+        await using var node = await TestNode.StartAsync("flooded", time: new ManualTime());
+        await using var member = TestNode.Create("member");
+        using var stop = new CancellationTokenSource();
+        var flood = new Flood(node.Address);
+        await flood.RunAsync(WireLimits.Connections + WireLimits.Strangers, CancellationToken.None);
+        var before = flood.Count;
+        var going = flood.RunAsync(100_000, stop.Token);
+        node.OnRequest = (_, request, _) => ValueTask.FromResult<PeerReply>(request.Lane switch
+        {
+            Lane.Control => new HoldingsReply(7, new SlotSet(), [], IsWhole: true),
+            Lane.Data => TestNode.Echo(request),
+            _ => new TransferReply([], 5, IsEnd: true, Lookups: 0),
+        });
+
+        foreach (var request in new PeerRequest[] { new HoldingsRequest(7), TestNode.Read("key"), new TransferRequest(new SlotSet(), 0, 100) })
+        {
+            var reply = await member.SendAsync(node, request, WireLimits.HandshakeTimeout);
+            Assert.That(reply, Is.Not.TypeOf<PeerFault>(), $"{(reply as PeerFault)?.Reason}");
+        }
+
+        await stop.CancelAsync();
+        await going;
+        TestContext.Out.WriteLine($"{flood.Count - before} strangers came while it dialled");
+        Assert.That(() => node.Transport.ServedConnections, Is.LessThanOrEqualTo(WireLimits.Strangers + 3).After(5_000, 10));
+    }
+
     [Test]
     public async Task SecondLane_OnAConnection_IsRefused()
     {
@@ -461,5 +496,53 @@ internal sealed class BadInputTests
         var lane = new RawLane(_node.Address, RawLane.Frame(RawLane.Hello(lane: kind)));
         Assert.That(ControlCodec.ReadHello(await lane.ReadAsync()).Identity, Is.EqualTo(_node.Identity));
         return lane;
+    }
+
+    /// <summary>Connects, says one byte, and holds on for as long as it may; its own oldest go after some time, for want of files.</summary>
+    private sealed class Flood(PeerAddress target)
+    {
+        private const int Held = 1_500;
+
+        public int Count { get; private set; }
+
+        public async Task RunAsync(int connections, CancellationToken stop)
+        {
+            Queue<Socket> held = [];
+            try
+            {
+                for (var end = Count + connections; Count < end && !stop.IsCancellationRequested; Count++)
+                {
+                    var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                    held.Enqueue(socket);
+                    socket.Bind(new IPEndPoint(IPAddress.Parse("127.0.0.2"), 0));
+                    await socket.ConnectAsync(target.Host, target.Port, CancellationToken.None);
+                    await SayAsync(socket);
+                    if (held.Count > Held)
+                    {
+                        held.Dequeue().Dispose();
+                    }
+                }
+            }
+            finally
+            {
+                foreach (var socket in held)
+                {
+                    // With a reset: thousands of ports that wait for their time would be missing elsewhere.
+                    socket.Close(0);
+                }
+            }
+        }
+
+        private static async Task SayAsync(Socket socket)
+        {
+            try
+            {
+                await socket.SendAsync("P"u8.ToArray(), CancellationToken.None);
+            }
+            catch (SocketException)
+            {
+                // It had to go already.
+            }
+        }
     }
 }

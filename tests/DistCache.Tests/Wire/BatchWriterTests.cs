@@ -11,7 +11,7 @@ internal sealed class BatchWriterTests
     {
         var writer = new BatchWriter(Lane.Data, new HybridClock(new ManualTime()));
         var stream = new GatedStream();
-        var running = writer.RunAsync(stream, flush: true, default);
+        var running = writer.RunAsync(stream, sent: null, default);
 
         writer.Append(1, TestNode.Read("first"));
         writer.Wake();
@@ -36,7 +36,7 @@ internal sealed class BatchWriterTests
         var value = new byte[(3 * LaneLimits.SentChunkBytes) - 100];
         writer.Append(1, Write(value));
         writer.Append(2, Write(value));
-        var running = writer.RunAsync(stream, flush: true, default);
+        var running = writer.RunAsync(stream, sent: null, default);
         await stream.WaitForWriteAsync();
         writer.Append(3, TestNode.Read("short"));
         stream.LetWritesGo();
@@ -52,7 +52,7 @@ internal sealed class BatchWriterTests
         var writer = new BatchWriter(Lane.Bulk, new HybridClock(new ManualTime()));
         var stream = new GatedStream();
         writer.Append(1, Write(new byte[10 * LaneLimits.SentChunkBytes]));
-        var running = writer.RunAsync(stream, flush: true, default);
+        var running = writer.RunAsync(stream, sent: null, default);
         await stream.WaitForWriteAsync();
         writer.Abandon(1);
         stream.LetWritesGo();
@@ -78,7 +78,7 @@ internal sealed class BatchWriterTests
         writer.Append(3, new ReplicateRequest(new EntryRecord("key"u8.ToArray(), default, RemainingTime.Unlimited, EntryFlags.None, value), 7, false));
         writer.Close(finishLong: true);
         var stream = new MemoryStream();
-        await writer.RunAsync(stream, flush: true, default).WaitAsync(TestNode.Patience);
+        await writer.RunAsync(stream, sent: null, default).WaitAsync(TestNode.Patience);
 
         var messages = Assemble(stream.ToArray());
         Assert.That(((WriteRequest)DecodeRequest(messages[1])).Value.Span.SequenceEqual(value));
@@ -99,7 +99,7 @@ internal sealed class BatchWriterTests
         var stream = new GatedStream();
         var loan = new CountedLoan();
         writer.Append(1, LongReply(loan));
-        var running = writer.RunAsync(stream, flush: true, default);
+        var running = writer.RunAsync(stream, sent: null, default);
         await stream.WaitForWriteAsync();
         Assert.That(loan.Returns, Is.Zero);
 
@@ -118,7 +118,7 @@ internal sealed class BatchWriterTests
         var stream = new GatedStream();
         var loan = new CountedLoan();
         writer.Append(1, LongReply(loan));
-        var running = writer.RunAsync(stream, flush: true, default);
+        var running = writer.RunAsync(stream, sent: null, default);
         await stream.WaitForWriteAsync();
 
         if (isAbandoned)
@@ -159,6 +159,26 @@ internal sealed class BatchWriterTests
         writer.Close(finishLong: true);
 
         Assert.That(writer.Append(1, TestNode.Read("key")), Is.EqualTo(AppendOutcome.Closed));
+    }
+
+    /// <summary>
+    /// What the client does: 1 it takes a write, and there is no room in the peer's window; 2 it does the flush, with nothing to send; 3 room comes, it copies the
+    /// write, 4 and both are done when the writer looks again.
+    /// </summary>
+    [TestCase(true, 2)]
+    [TestCase(false, 1)]
+    public async Task Batch_CopiedAfterItsFlush_IsFlushedAgain(bool isLate, int expectedFlushes)
+    {
+        var writer = new BatchWriter(Lane.Data, new HybridClock(new ManualTime()));
+        var sent = new SentWatch();
+        var stream = new WindowedStream(sent) { HasRoom = !isLate };
+        writer.Append(1, TestNode.Read("key"));
+        writer.Close(finishLong: true);
+
+        await writer.RunAsync(stream, sent, default).WaitAsync(TestNode.Patience);
+
+        Assert.That(stream.Flushes, Is.EqualTo(expectedFlushes));
+        Assert.That(Ids([.. stream.Sent]), Is.EqualTo(new uint[] { 1 }), "it stays in the client until somebody flushes");
     }
 
     private static WriteRequest Write(byte[] value) => new(default, false, default, default, value, WriteAck.All, 0, false);
@@ -237,6 +257,56 @@ internal sealed class BatchWriterTests
             Writes.Add(buffer.ToArray());
             _begun.TrySetResult();
             await _gate.Task;
+        }
+    }
+
+    /// <summary>The framework's HTTP/2 client, with everything in the order that the test wants.</summary>
+    private sealed class WindowedStream(SentWatch sent) : MemoryStream
+    {
+        private readonly List<byte> _copied = [];
+        private readonly TaskCompletionSource _written = new();
+        private ReadOnlyMemory<byte> _waiting;
+
+        public bool HasRoom { get; init; }
+
+        public int Flushes { get; private set; }
+
+        public List<byte> Sent { get; } = [];
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            _waiting = buffer;
+            if (HasRoom)
+            {
+                Copy();
+            }
+
+            return new ValueTask(_written.Task);
+        }
+
+        public override Task FlushAsync(CancellationToken cancellationToken)
+        {
+            Flushes++;
+            if (_copied.Count > 0)
+            {
+                sent.NoteWrite();
+                Sent.AddRange(_copied);
+                _copied.Clear();
+            }
+
+            if (!_waiting.IsEmpty)
+            {
+                Copy();
+            }
+
+            return Task.CompletedTask;
+        }
+
+        private void Copy()
+        {
+            _copied.AddRange(_waiting.Span);
+            _waiting = default;
+            _written.TrySetResult();
         }
     }
 }

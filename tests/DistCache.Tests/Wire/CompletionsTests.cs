@@ -125,7 +125,7 @@ internal sealed class CompletionsTests
     private static BatchWriter StartWriter(Stream stream)
     {
         var writer = new BatchWriter(Lane.Data, new HybridClock(new ManualTime()));
-        _ = writer.RunAsync(stream, flush: true, default);
+        _ = writer.RunAsync(stream, sent: null, default);
         return writer;
     }
 

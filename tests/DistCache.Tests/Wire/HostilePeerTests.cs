@@ -61,10 +61,11 @@ internal sealed class HostilePeerTests
         Assert.That(((PeerFault)fault).Reason, Does.Contain("nonce"));
     }
 
+    /// <summary>The bound holds at any time, however slow the machine is; the time is only for those that come although they should not.</summary>
     [Test]
     public async Task Lanes_ThatStandAndBreakAtOnce_DoNotWakeEachOtherWithoutEnd()
     {
-        // Each lane dials once for its request, and is woken once at most.
+        // The clock stands, so no rest ever ends. Each lane dials once for its request, and is woken once at most.
         const int MostGreetings = 6;
         var time = new ManualTime();
         await using var here = TestNode.Create("here", time: time);
@@ -75,7 +76,6 @@ internal sealed class HostilePeerTests
             await here.Transport.SendAsync(peer.Address, request, TestNode.Patience, CancellationToken.None);
         }
 
-        // The clock stands, so no back-off ever ends.
         Assert.That(() => peer.Greetings, Is.LessThanOrEqualTo(MostGreetings).After(500));
     }
 

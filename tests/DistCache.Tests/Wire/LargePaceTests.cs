@@ -81,7 +81,7 @@ internal sealed class LargePaceTests
         writer.Append(1, new WriteRequest(
             new byte[] { 1 }, false, default, RemainingTime.Unlimited, new byte[4 * WireLimits.BusyChunkBytes], WriteAck.All, 0, false));
         const int length = WireLimits.BusyChunkBytes;
-        var running = writer.RunAsync(stream, flush: true, default);
+        var running = writer.RunAsync(stream, sent: null, default);
 
         for (var chunks = 1; chunks <= 4; chunks++)
         {

@@ -71,6 +71,29 @@ internal sealed class PendingTableTests
         Assert.That(_table.Count, Is.EqualTo(waiting.Count));
     }
 
+    /// <summary>A timer that rings for nobody wakes a thread of the pool, for each lane of an idle node.</summary>
+    [Test]
+    public async Task Timer_WithNothingWaiting_DoesNotRing()
+    {
+        var rings = 0;
+        _time.Run = callback =>
+        {
+            rings++;
+            callback();
+        };
+        var first = Add(timeout: Second);
+        var (id, reply) = (first.Id, first.Outcome);
+        End(_table.Remove(id)!, DoneReply.Instance);
+        await reply;
+
+        _time.Advance(10 * Second);
+        Assert.That(rings, Is.Zero);
+
+        var late = Add(timeout: Second).Outcome;
+        _time.Advance(Second);
+        Assert.That(await late, Is.SameAs(PeerFault.TimedOut), "it is set again");
+    }
+
     [Test]
     public async Task Deadline_Reached_EndsTheRequestAndNoOther()
     {

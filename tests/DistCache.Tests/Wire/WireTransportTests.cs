@@ -139,6 +139,7 @@ internal sealed class WireTransportTests
 
         Assert.That(broken, Is.Zero);
         await RunOutOfTimeAsync();
+        time.Advance(WireLimits.LastLook);
 
         Assert.That(broken, Is.EqualTo(isHeardBetween ? 0 : 1));
         Assert.That(Text(await here.SendAsync(_there, TestNode.Read("next"))), Is.EqualTo("next"));
@@ -149,6 +150,45 @@ internal sealed class WireTransportTests
             await arrived.WaitAsync(TestNode.Patience);
             time.Advance(TimeSpan.FromSeconds(1));
             Assert.That(await pending.WaitAsync(TestNode.Patience), Is.SameAs(PeerFault.TimedOut));
+        }
+    }
+
+    /// <summary>The same on the bulk lane, where a peer that takes a large value has nothing to say to it before its end.</summary>
+    [Test]
+    public async Task BulkLane_ThatTakesALargeValueBetween_IsKept([Values] bool takesValue)
+    {
+        var time = new ManualTime();
+        await using var here = TestNode.Create("patient", time: time);
+        var never = new TaskCompletionSource<PeerReply>();
+        using var arrived = new SemaphoreSlim(0);
+        _there.OnRequest = (_, _, _) =>
+        {
+            arrived.Release();
+            return new ValueTask<PeerReply>(never.Task);
+        };
+        var broken = 0;
+        here.Transport.Broken += _ => broken++;
+        var value = takesValue ? new byte[WireLimits.ServerWindowBytes + LaneLimits.InlineBytes] : [];
+
+        await RunOutOfTimeAsync();
+        time.Advance(WireLimits.LongestSilence);
+        var write = here.SendAsync(
+            _there, new WriteRequest("key"u8.ToArray(), false, default, RemainingTime.Unlimited, value, WriteAck.All, 0, false), TimeSpan.FromHours(1));
+        await arrived.WaitAsync(TestNode.Patience);
+        await RunOutOfTimeAsync();
+        time.Advance(WireLimits.LastLook);
+
+        Assert.That(broken, Is.EqualTo(takesValue ? 0 : 1));
+        never.SetResult(DoneReply.Instance);
+        await here.DisposeAsync();
+        await write;
+
+        async Task RunOutOfTimeAsync()
+        {
+            var pending = here.SendAsync(_there, new TransferRequest(new SlotSet(), 0, 100), TimeSpan.FromSeconds(1)).AsTask();
+            await arrived.WaitAsync(TestNode.Patience);
+            time.Advance(TimeSpan.FromMinutes(1));
+            Assert.That(await pending.WaitAsync(TestNode.Patience), Is.SameAs(PeerFault.LargeTimedOut));
         }
     }
 
