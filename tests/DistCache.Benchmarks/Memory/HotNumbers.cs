@@ -13,10 +13,11 @@ internal static class HotNumbers
         }
 
         var draw = KeyDraw.Of(arguments.Text("mix", "Zipf"), entries);
+        var operations = arguments.Number("operations", 2_000_000);
         for (var round = 0; round < arguments.Number("rounds", 10); round++)
         {
-            var order = KeyDraw.Order(2_000_000, draw, new Random(round));
-            Console.WriteLine($"{ThroughputNumbers.Get(side, order).TotalNanoseconds / order.Length:F0} ns a get");
+            var orders = ThroughputNumbers.Orders(arguments.Number("threads", 1), operations, draw, round);
+            Console.WriteLine($"{ThroughputNumbers.Cost(orders, order => ThroughputNumbers.Get(side, order)):F0} ns a get");
         }
     }
 }

@@ -50,7 +50,7 @@ internal static class ThroughputNumbers
         var allocated = new long[sides.Length];
         for (var round = -WarmUpRounds; round < arguments.Number("rounds", 7); round++)
         {
-            var orders = Enumerable.Range(0, threads).Select(thread => KeyDraw.Order(operations, draw, new Random((round * 64) + thread))).ToArray();
+            var orders = Orders(threads, operations, draw, round);
             var cost = new double[sides.Length];
             for (var turn = 0; turn < sides.Length; turn++)
             {
@@ -73,8 +73,12 @@ internal static class ThroughputNumbers
             + $"{string.Join(" against ", allocated.Select(bytes => (bytes / (double)operations / threads).ToString("F1", CultureInfo.InvariantCulture)))} bytes allocated an operation");
     }
 
+    /// <summary>What each thread asks for in a round.</summary>
+    public static int[][] Orders(int threads, int operations, Func<Random, int> draw, int round) =>
+        [.. Enumerable.Range(0, threads).Select(thread => KeyDraw.Order(operations, draw, new Random((round * 64) + thread)))];
+
     /// <summary>Mean ns an operation of a thread, all threads at once. They are done at nearly the same time, being the same.</summary>
-    private static double Cost(int[][] orders, Func<int[], TimeSpan> work)
+    public static double Cost(int[][] orders, Func<int[], TimeSpan> work)
     {
         var times = new TimeSpan[orders.Length];
         using var start = new Barrier(orders.Length);
