@@ -345,7 +345,7 @@ internal sealed class DistributedCache(
     private ReadReply? BlockRead(RemoteRead read)
     {
         var answer = read.Answer;
-        if (answer.IsCompleted)
+        if (BlockedCalls.EndsSoon(answer))
         {
             return answer.GetAwaiter().GetResult();
         }
@@ -362,6 +362,12 @@ internal sealed class DistributedCache(
 
     private void BlockWrite(ValueTask write, int valueLength)
     {
+        if (BlockedCalls.EndsSoon(write))
+        {
+            write.GetAwaiter().GetResult();
+            return;
+        }
+
         var task = write.AsTask();
 
         // A large value goes to the primary, and on from there.

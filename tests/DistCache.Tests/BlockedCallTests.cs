@@ -1,3 +1,4 @@
+using System.Threading.Tasks.Sources;
 using DistCache.Tests.Membership;
 using DistCache.Tests.Replication;
 using Microsoft.Extensions.Caching.Distributed;
@@ -55,6 +56,30 @@ public sealed class BlockedCallTests
         Assert.That(_logger.Lines.Where(line => line.Contains("SetMinThreads", StringComparison.Ordinal)), Has.Exactly(2).Items, "a minute later");
     }
 
+    [Test]
+    public void Wait_ForWhatEndsWhileOthersRun_TakesNoSleep([Values(0, 1, 3)] int looks)
+    {
+        var operation = new EndsAfterLooks(looks);
+        Assert.Multiple(() =>
+        {
+            Assert.That(BlockedCalls.EndsSoon(new ValueTask<bool>(operation, 0)), Is.True);
+            Assert.That(operation.Looks, Is.InRange(looks + 1, looks + 2), "it is not looked at any more once it has ended");
+        });
+    }
+
+    [Test]
+    public void Wait_ForWhatDoesNotEnd_GivesTheProcessorAwayAFewTimesOnly()
+    {
+        var (read, write) = (new EndsAfterLooks(int.MaxValue), new EndsAfterLooks(int.MaxValue));
+        Assert.Multiple(() =>
+        {
+            Assert.That(BlockedCalls.EndsSoon(new ValueTask<bool>(read, 0)), Is.False);
+            Assert.That(BlockedCalls.EndsSoon(new ValueTask(write, 0)), Is.False);
+            Assert.That(read.Looks, Is.InRange(2, 50));
+            Assert.That(write.Looks, Is.InRange(2, 50));
+        });
+    }
+
     private byte[]? Set(string key, byte value)
     {
         _cache.Set(key, [value], new DistributedCacheEntryOptions());
@@ -65,4 +90,21 @@ public sealed class BlockedCallTests
         Task.Factory.StartNew(call, CancellationToken.None, isOnPool ? TaskCreationOptions.None : TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     private string KeyOfB() => System.Text.Encoding.UTF8.GetString(InMemoryCluster.KeyLedBy(_cluster.Nodes[0], _cluster.Nodes[1]));
+
+    /// <summary>Has ended when it was looked at more often than that.</summary>
+    private sealed class EndsAfterLooks(int looks) : IValueTaskSource<bool>, IValueTaskSource
+    {
+        public int Looks { get; private set; }
+
+        public ValueTaskSourceStatus GetStatus(short token) => ++Looks > looks ? ValueTaskSourceStatus.Succeeded : ValueTaskSourceStatus.Pending;
+
+        public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+            throw new NotSupportedException();
+
+        bool IValueTaskSource<bool>.GetResult(short token) => true;
+
+        void IValueTaskSource.GetResult(short token)
+        {
+        }
+    }
 }
