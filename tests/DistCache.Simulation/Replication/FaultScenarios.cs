@@ -178,23 +178,23 @@ public sealed class FaultScenarios
     }
 
     /// <summary>
-    /// The replicas, all of which missed an acknowledged write, answer while the primary, which owes them that, stands still: a hedged read is settled
-    /// by their hits. The stand-in's copy comes home within a round of <see cref="DistCache.Replication.Release"/>, whoever else is silent.
+    /// A replica that missed an acknowledged write answers while the primary, which owes it that, stands still: a hedged read is settled by its
+    /// hit. The stand-in's copy comes home within a round of <see cref="DistCache.Replication.Release"/>, whoever else is silent.
     /// </summary>
     [Test]
-    public void HedgedRead_OfReplicasThatMissedAWrite_IsOldForNoLongerThanTheStandInKeepsIt([Values(1, 2)] int count, [Range(1, 5)] int seed)
+    public void HedgedRead_OfAReplicaThatMissedAWrite_IsOldForNoLongerThanTheStandInKeepsIt([Range(1, 5)] int seed)
     {
-        using var cluster = new CacheCluster(count + 2, seed, options: new ReplicationOptions { ReplicaCount = count }).Form();
-        var (primary, replicas, standIn) = (cluster.Nodes[0], cluster.Nodes.Skip(1).Take(count).ToArray(), cluster.Nodes[^1]);
+        using var cluster = new CacheCluster(3, seed).Form();
+        var (primary, replica, standIn) = (cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2]);
         WriteAll(cluster, standIn);
         cluster.Simulation.Run(TimeSpan.FromSeconds(1));
-        Array.ForEach(replicas, cluster.Members.Isolate);
+        cluster.Members.Isolate(replica);
         WriteAll(cluster, standIn);
         cluster.Simulation.Run(TimeSpan.FromSeconds(0.7));
         primary.Pause();
         cluster.Members.Network.Heal();
         cluster.Simulation.Run(DistCache.Replication.Release.Interval + TimeSpan.FromSeconds(0.2));
-        foreach (var (key, node) in cluster.History.Keys.SelectMany(_ => replicas.Append(standIn), (key, node) => (key, node)))
+        foreach (var (key, node) in cluster.History.Keys.SelectMany(_ => new[] { replica, standIn }, (key, node) => (key, node)))
         {
             var start = cluster.Simulation.Elapsed;
             var read = CacheCluster.CacheOf(node).ReadAsync(key);
