@@ -187,6 +187,19 @@ public sealed class AbsencesTests
         Assert.That(absences.Admit(view), Is.SameAs(view));
     }
 
+    /// <summary>Of two sides that meet each says of the other's members that they come too late: which of the two is meant depends on whose word it is.</summary>
+    [TestCase(true, false, true, TestName = "TooLateMember_ByTheWordOfOneOfThisSide_IsTheStranger")]
+    [TestCase(false, true, false, TestName = "TooLateMember_OfThisSideByANewcomersWord_MakesTheNewcomerAStranger")]
+    public void TooLateMember_OfTheTable_IsJudgedByWhoSaysIt(bool isOfTheTable, bool isOtherAStranger, bool isAwayAStranger)
+    {
+        var absences = Of(1);
+        var told = new HoldingsReply(0, new SlotSet(), [new Absence(Away, 0)], IsWhole: true);
+        var routing = isOfTheTable ? RoutingOf(Self, Other, Away) : RoutingOf(Self, Away);
+        Assert.That(absences.Hear(Other, told, _time.GetTimestamp(), routing, ViewOf(MemberState.Alive)), Is.True);
+        absences.Admit(ViewOf(MemberState.Alive));
+        Assert.That((absences.IsStranger(Other), absences.IsStranger(Away)), Is.EqualTo((isOtherAStranger, isAwayAStranger)));
+    }
+
     private Absences Of(double hours) => new(_time, TimeSpan.FromHours(hours));
 
     /// <summary>Time passes, and they run.</summary>
@@ -207,8 +220,10 @@ public sealed class AbsencesTests
 
     private static NodeIdentity Identity(string name) => new(NodeName.Parse(name), 1);
 
-    private static Routing RoutingOf() => new(
-        ViewOf(MemberState.Alive), SlotTable.Build([new RingNode(Self.Name, ""), new RingNode(Other.Name, ""), new RingNode(Away.Name, "")], 1), Import.Nothing());
+    private static Routing RoutingOf() => RoutingOf(Self, Other, Away);
+
+    private static Routing RoutingOf(params NodeIdentity[] table) =>
+        new(ViewOf(MemberState.Alive), SlotTable.Build([.. table.Select(static node => new RingNode(node.Name, ""))], 1), Import.Nothing());
 
     private static MembershipView ViewOf(MemberState away, MemberState other = MemberState.Alive)
     {

@@ -77,6 +77,29 @@ public sealed class ReadPathTests
         Assert.That(slowest, Is.GreaterThan(TimeSpan.Zero).And.LessThanOrEqualTo(1.5 * Inquiry.HedgeDelay));
     }
 
+    /// <summary>Each acknowledged write is at two of the three owners: one replica's answer is not enough without the primary's, both are.</summary>
+    [TestCase(1)]
+    [TestCase(2)]
+    public async Task Get_WhereThePrimaryIsSilentAndOneReplicaMissedTheWrite_GivesTheOthers(int behind)
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2 }, "a", "b", "c", "d");
+        var primary = cluster.Nodes[1];
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], primary);
+        var reader = cluster.Nodes.Except(cluster.OwnersOf(key)).First();
+        await reader.SetAsync(key, [1]);
+        var newer = new EntryRecord(key, new EntryVersion(reader.Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 });
+        foreach (var owner in cluster.OwnersOf(key).Where((_, position) => position != behind))
+        {
+            owner.Replicator.Writes.Take(newer, out _);
+        }
+
+        cluster.Silent.Add(primary);
+        var get = reader.GetAsync(key);
+        cluster.Time.Advance(1.5 * Inquiry.HedgeDelay);
+        Assert.That(get.IsCompleted, "it waits no longer for the primary");
+        Assert.That(await get, Is.EqualTo(new byte[] { 2 }));
+    }
+
     [Test]
     public async Task Get_WhereNoOwnerAnswers_IsUnanswered()
     {
