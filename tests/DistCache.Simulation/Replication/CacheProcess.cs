@@ -33,7 +33,7 @@ internal sealed class CacheProcess : IProcess
         var transport = new StampingTransport(seams.Transport, _clock);
         Membership = membership(seams with { Transport = transport });
         Memory = new MemoryTier(sizeLimit, Eviction.Lru, seams.Time, seams.Logger, new TierTuning(Shards: 1, HashSeed: 1), options.TombstoneLifetime);
-        Replicator = new Replicator(Membership.View, Memory, transport, _clock, seams.Time, seams.Random, options, seams.Logger);
+        Replicator = new Replicator(Membership.View, Memory, transport, _clock, seams.Time, seams.Time, seams.Random, options, seams.Logger);
         Membership.Loop.ViewChanged += Replicator.Ownership.Update;
         Replicator.Calls.Heard += Membership.Loop.Heard;
         Replicator.Calls.Exchange = Membership.Loop.ExchangeAsync;

@@ -155,7 +155,7 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
         Identity = identity;
         Memory = new MemoryTier(64 << 20, Eviction.Lru, cluster.Time, tombstoneLifetime: cluster.Options.TombstoneLifetime);
         Clock = new HybridClock(cluster.Time);
-        Replicator = new Replicator(ViewOf([this], _ => MemberState.Alive), Memory, this, Clock, cluster.Time, new Random((int)identity.Incarnation), cluster.Options, NullLogger.Instance);
+        Replicator = new Replicator(ViewOf([this], _ => MemberState.Alive), Memory, this, Clock, cluster.Time, cluster.Time, new Random((int)identity.Incarnation), cluster.Options, NullLogger.Instance);
         Replicator.Start();
         if (isOpen)
         {
