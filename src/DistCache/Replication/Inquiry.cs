@@ -222,6 +222,16 @@ internal sealed class Inquiry(
     private bool HasMetEveryAcknowledgedWrite =>
         _heard.Count + WritePath.CopiesNeeded(options.WriteAck, routing.Table.ReplicaCount) > routing.Table.ReplicaCount + 1;
 
+    /// <summary>
+    /// Tables differ, and no owner by this one answers: who owns the slot by another, or did, may hold the entry. Null unless somebody shows something.
+    /// </summary>
+    public async ValueTask<ReadReply?> AskEverybodyAsync(CancellationToken cancellationToken)
+    {
+        var usable = routing.LiveMembers.Where(member => routing.IsSelf(member) || calls.IsUsable(member));
+        await AskHoldersAsync(usable.Select(static member => member.Address), cancellationToken).ConfigureAwait(false);
+        return _best?.Outcome == ReadOutcome.Miss ? null : _best;
+    }
+
     /// <summary>What an importing owner lacks is with the holders that it named.</summary>
     private async ValueTask AskHoldersAsync(CancellationToken cancellationToken)
     {

@@ -177,9 +177,15 @@ internal sealed class ReadPath(
             var request = read.Request with { TableHash = routing.Table.Hash };
             var inquiry = new Inquiry(routing, read.Slot, request, Handle, calls, repair, time, left, options);
             var best = await inquiry.RunAsync(first, firstReply, read.Token).ConfigureAwait(false);
-            if (best is not null || !(inquiry.WasDisowned || IsInterrupted(startedAt)) || retry == MaximumRetries)
+            if (best is not null || !(inquiry.WasDisowned || IsInterrupted(startedAt)))
             {
                 return best;
+            }
+
+            if (retry == MaximumRetries)
+            {
+                // A join is settled sooner at one node than at another, by up to a settle window, and an owner has died meanwhile.
+                return inquiry.WasDisowned ? await inquiry.AskEverybodyAsync(read.Token).ConfigureAwait(false) : null;
             }
 
             (routing, first, firstReply) = (ownership.Current, null, null);

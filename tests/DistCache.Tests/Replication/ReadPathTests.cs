@@ -45,6 +45,28 @@ public sealed class ReadPathTests
     }
 
     /// <summary>
+    /// A join is settled sooner at one node than at another. By the new table the replica owns the key no more, by the asker's old one the newcomer does not own it yet,
+    /// and the primary is gone.
+    /// </summary>
+    [Test]
+    public async Task Get_WhereTheOnlyOwnerLeftDisownsTheKey_FindsItThere()
+    {
+        var (cluster, asker, key) = OfTwoTables(out var holder);
+        using var _ = cluster;
+        Assert.That(await asker.GetAsync(key), Is.EqualTo(new byte[] { 1 }));
+        Assert.That(holder.Held(key), Is.EqualTo(new byte[] { 1 }));
+    }
+
+    [Test]
+    public async Task Get_OfAKeyThatNobodyHolds_WhereTheOnlyOwnerLeftDisownsIt_IsNotAnswered()
+    {
+        var (cluster, asker, key) = OfTwoTables(out var holder);
+        using var _ = cluster;
+        holder.Memory.Clear();
+        Assert.That(await asker.Replicator.Reads.ReadAsync(key, renew: true, withValue: true, default), Is.Null);
+    }
+
+    /// <summary>
     /// As a middlebox leaves a lane that it cut without a word: the primary is alive to everybody, and nothing that is asked on that lane arrives, until it is given
     /// up and dialled again.
     /// </summary>
@@ -198,5 +220,21 @@ public sealed class ReadPathTests
         Assert.That(cluster.Nodes[1].Held(key), Is.Not.Null, "a tenth of the window early at most");
         cluster.Time.Advance(TimeSpan.FromSeconds(10));
         Assert.That(cluster.Nodes[1].Held(key), Is.Null, "never late");
+    }
+
+    private static (InMemoryCluster Cluster, InMemoryNode Asker, byte[] Key) OfTwoTables(out InMemoryNode holder)
+    {
+        var cluster = new InMemoryCluster("a", "b", "c");
+        using var later = new InMemoryCluster("a", "b", "c", "d");
+        var (asker, primary, replica) = (cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2]);
+        var key = Enumerable.Range(0, 1_000).Select(skip => InMemoryCluster.KeyLedBy(asker, primary, skip))
+            .First(key => cluster.OwnersOf(key).Last() == replica && !later.OwnersOf(key).Any(owner => owner.Identity.Name == replica.Identity.Name));
+        Assert.That(asker.SetAsync(key, [1]).IsCompletedSuccessfully);
+        var newcomer = cluster.Add("d", 5_000);
+        cluster.Nodes.Add(newcomer);
+        replica.See(cluster.Nodes, static _ => MemberState.Alive);
+        cluster.Fault = (_, to, _) => to == primary ? Refused : null;
+        holder = replica;
+        return (cluster, asker, key);
     }
 }
