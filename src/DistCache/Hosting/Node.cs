@@ -45,8 +45,8 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         var tls = _options.Cluster.Tls is { IsOn: true } set ? new TlsCredentials(set, time, _logger) : null;
         var wire = new WireSettings(_options.Cluster.Name) { Secret = secret, Tls = tls };
         _transport = new WireTransport(wire, () => Identity, clock, this, time, _logger);
-        var pulseTime = time == TimeProvider.System ? new OwnThreadTime() : time;
-        _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, pulseTime, Random.Shared, _options.Replication, _logger);
+        var signTime = time == TimeProvider.System ? new OwnThreadTime() : time;
+        _replicator = new Replicator(AloneView(), _memory, _transport, clock, time, signTime, Random.Shared, _options.Replication, _logger);
         var cache = new DistributedCache(_replicator.Ownership, _memory, _replicator.Reads, _replicator.Writes, clock, time, _options, _logger);
         _replicator.Reads.Unanswered = cache.Unanswered;
         _replicator.Writes.Unacknowledged = cache.ThrowUnacknowledged;

@@ -94,6 +94,7 @@ internal sealed class AntiEntropy(
     /// <summary>One round, with every other owner.</summary>
     public async Task CompareWithAllAsync()
     {
+        var isNobodyMissing = absences.IsNone;
         var routing = ownership.Current;
         if (routing.SelfIndex < 0 || !routing.Import.IsComplete)
         {
@@ -119,7 +120,7 @@ internal sealed class AntiEntropy(
             }
         }
 
-        await ConfirmAsync(upTo, shared, routing).ConfigureAwait(false);
+        await ConfirmAsync(upTo, shared, routing, isNobodyMissing).ConfigureAwait(false);
 
         foreach (var gone in _agreedClocks.Keys.Where(identity => !routing.Knows(identity)).ToList())
         {
@@ -136,11 +137,11 @@ internal sealed class AntiEntropy(
     /// <list type="number">
     /// <item>every member answered, by the same table,</item>
     /// <item>those who do not own the slot hold nothing of it,</item>
-    /// <item>and nobody misses anybody.</item>
+    /// <item>and nobody misses anybody: neither before the round, else one might come back in the middle of it, nor after it.</item>
     /// </list>
     /// A watermark and not a mark on each entry: it costs no message for a key, and 4 bytes for a slot.
     /// </summary>
-    private async ValueTask ConfirmAsync(ulong upTo, Dictionary<ushort, SlotSet> shared, Routing routing)
+    private async ValueTask ConfirmAsync(ulong upTo, Dictionary<ushort, SlotSet> shared, Routing routing, bool isNobodyMissing)
     {
         var strays = new SlotSet();
         foreach (var member in routing.LiveMembers.Where(member => !routing.IsSelf(member)))
@@ -162,7 +163,7 @@ internal sealed class AntiEntropy(
             strays.UnionWith(held);
         }
 
-        if (!absences.IsNone || !ReferenceEquals(ownership.Current.Table, routing.Table))
+        if (!isNobodyMissing || !absences.IsNone || !ReferenceEquals(ownership.Current.Table, routing.Table) || ownership.Current.LiveMembers.Any(IsNew))
         {
             return;
         }
@@ -175,6 +176,8 @@ internal sealed class AntiEntropy(
                 memory.Confirm(slot, AgreedByAll(slot, upTo, routing));
             }
         }
+
+        bool IsNew(Member member) => !routing.LiveMembers.Any(asked => asked.Record.Identity == member.Record.Identity);
     }
 
     private ulong AgreedByAll(Slot slot, ulong upTo, Routing routing)

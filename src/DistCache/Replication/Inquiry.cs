@@ -220,7 +220,7 @@ internal sealed class Inquiry(
 
     /// <summary>The owners that were heard and those that must have had a write for its acknowledgement are more than there are.</summary>
     private bool HasMetEveryAcknowledgedWrite =>
-        _heard.Count + WritePath.CopiesNeeded(options.WriteAck, routing.Table.ReplicaCount) > routing.Table.ReplicaCount + 1;
+        _heard.Count + Math.Min(WritePath.CopiesNeeded(options.WriteAck, routing.Table.ReplicaCount), routing.Table.OwnerCount) > routing.Table.OwnerCount;
 
     /// <summary>
     /// Tables differ, and no owner by this one answers: who owns the slot by another, or did, may hold the entry. Null unless somebody shows something.

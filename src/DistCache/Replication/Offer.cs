@@ -78,6 +78,12 @@ internal sealed class Offer(MemoryTier memory, PeerCalls calls, TimeProvider tim
                     held(position);
                 }
             })).ConfigureAwait(false);
+
+            if (!calls.IsUsable(owner))
+            {
+                // It has fallen silent: each of the rest would wait for it as well.
+                break;
+            }
         }
 
         return bytes;

@@ -66,20 +66,27 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
     /// This node did not run for so long, and others may have led its slots meanwhile: it vouches for none until it has compared them
     /// with every other member.
     /// </summary>
-    /// <param name="stoodStill">For how long.</param>
-    /// <param name="noted">Called when the doubt is there for all to see, and nobody was asked yet, who may ask back.</param>
-    public void Doubt(TimeSpan stoodStill, Action noted)
+    /// <param name="lateness">For how long; null if that is noted already. Called where nobody else can doubt meanwhile.</param>
+    /// <param name="noted">The same, when the doubt is there for all to see, and nobody was asked yet, who may ask back.</param>
+    public void Doubt(Func<TimeSpan?> lateness, Action noted)
     {
         Routing old;
         Routing routing;
+        TimeSpan stoodStill;
         lock (_lock)
         {
+            if (lateness() is not { } length)
+            {
+                return;
+            }
+
+            stoodStill = length;
             old = _current;
             absences.StandStill(stoodStill, _members);
             routing = _current = new Routing(old.View, old.Table, ImportFor(old, old.View, old.Table, doubtsAll: true), absences.IsUnsure);
+            noted();
         }
 
-        noted();
         if (routing.IsUnsure && !old.IsUnsure)
         {
             Log.BecameUnsure(logger, stoodStill);

@@ -161,11 +161,12 @@ internal sealed class ReadPath(
     private async ValueTask<ReadReply?> AskAllAsync(RemoteRead read, Task<PeerReply>? firstReply)
     {
         var (routing, first, startedAt) = (read.Routing, read.First, read.StartedAt);
+        var wasInterrupted = false;
         for (var retry = 0; ; retry++)
         {
-            if (IsInterrupted(startedAt))
+            if (IsInterrupted())
             {
-                startedAt = time.GetTimestamp();
+                (startedAt, wasInterrupted) = (time.GetTimestamp(), true);
             }
 
             var left = Limit() - time.GetElapsedTime(startedAt);
@@ -177,7 +178,7 @@ internal sealed class ReadPath(
             var request = read.Request with { TableHash = routing.Table.Hash };
             var inquiry = new Inquiry(routing, read.Slot, request, Handle, calls, repair, time, left, options);
             var best = await inquiry.RunAsync(first, firstReply, read.Token).ConfigureAwait(false);
-            if (best is not null || !(inquiry.WasDisowned || IsInterrupted(startedAt)))
+            if (best is not null || !(inquiry.WasDisowned || (wasInterrupted && retry == 0) || IsInterrupted()))
             {
                 return best;
             }
@@ -193,8 +194,8 @@ internal sealed class ReadPath(
 
         TimeSpan Limit() => options.Timeout + (read.IsFollowing ? LaneLimits.TimeForLargeReply : TimeSpan.Zero);
 
-        // No read takes so long: this process stood still in the middle of it. The others had no time to answer, and it begins anew.
-        bool IsInterrupted(long since) => time.GetElapsedTime(since) > Limit() + (options.Timeout / 4);
+        // No read takes so long: this process stood still in the middle of it. The others had no time to answer, and it begins anew, once.
+        bool IsInterrupted() => !wasInterrupted && time.GetElapsedTime(startedAt) > Limit() + (options.Timeout / 4);
     }
 
     /// <summary>Answers another node's read; a value that is longer than <paramref name="room"/> is not there, but its length is told.</summary>

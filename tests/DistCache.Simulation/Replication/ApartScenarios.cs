@@ -200,7 +200,7 @@ public sealed class ApartScenarios
         {
             cluster.Simulation.Schedule(healedAt, null, () => Array.ForEach([(writer, cutOff), (cutOff, writer)], link => cluster.Members.SetLoss(link.Item1, link.Item2, 0)));
             cluster.Simulation.Schedule(healedAt + TimeSpan.FromMilliseconds(44 + (seed * 0.7)), null, () =>
-                Array.ForEach(sides[1], static node => CacheCluster.CacheOf(node).Replicator.Ownership.Doubt(TimeSpan.FromSeconds(1), static () => { })));
+                Array.ForEach(sides[1], static node => CacheCluster.CacheOf(node).Replicator.Ownership.Doubt(static () => TimeSpan.FromSeconds(1), static () => { })));
         }
 
         then(cluster, sides);

@@ -126,6 +126,49 @@ public sealed class AntiEntropyTests
         Assert.That(cluster.Nodes.Select(node => node.Held(key)), Is.All.Null);
     }
 
+    /// <summary>Who is asked in a round was settled before it, and whether somebody is missing is looked at in the end. Found by the swarm.</summary>
+    [Test]
+    public void AnOlderCopy_OfAMemberThatComesBackInTheMiddleOfARound_DoesNotReturn()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c", "d");
+        var gone = cluster.Nodes[3];
+        var others = cluster.Nodes.Take(3).ToArray();
+        var key = Encoding.UTF8.GetBytes("key");
+        cluster.Fault = (from, to, _) => from == gone || to == gone ? PeerFault.TimedOut : null;
+        Array.ForEach(others, node => node.See(cluster.Nodes, other => other == gone ? MemberState.Dead : MemberState.Alive));
+        Array.ForEach(others, node => node.SeeLeaving(others, gone, MemberState.Dead));
+        cluster.Time.Advance(TwoRounds);
+        Apply(gone, key, Old(cluster), 1);
+        foreach (var owner in cluster.OwnersOf(key))
+        {
+            Apply(owner, key, Old(cluster) + 1, 2, new RemainingTime(10_000, 0, 0));
+        }
+
+        HashSet<InMemoryNode> sawItBack = [];
+        cluster.Fault = (from, to, request) =>
+        {
+            if (from == gone || to == gone)
+            {
+                return PeerFault.TimedOut;
+            }
+
+            if (request is HoldingsRequest && sawItBack.Add(from))
+            {
+                from.SeeLeaving(others, gone);
+            }
+
+            return null;
+        };
+        cluster.Time.Advance(TimeSpan.FromSeconds(150));
+        Assert.That(sawItBack, Is.EquivalentTo(others));
+        Assert.That(gone.Held(key), Is.EqualTo(new byte[] { 1 }), "it still has it");
+
+        cluster.Fault = static (_, _, _) => null;
+        gone.SeeLeaving(others, gone);
+        cluster.Time.Advance(TwoRounds);
+        Assert.That(cluster.Nodes.Select(node => node.Held(key)), Is.All.Null);
+    }
+
     /// <summary>It was stamped before the round and arrives after it, at one of the owners: no eviction at the other.</summary>
     [Test]
     public void ACopyThatWasOnItsWay_DuringARound_IsSentInTheNext()

@@ -186,10 +186,10 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
     public void See(IReadOnlyCollection<InMemoryNode> settled, Func<InMemoryNode, MemberState> stateOf) =>
         Replicator.Ownership.Update(ViewOf(settled, stateOf));
 
-    /// <summary>Takes a view in which one member is leaving and the others own everything.</summary>
-    public void SeeLeaving(IReadOnlyCollection<InMemoryNode> settled, InMemoryNode leaver)
+    /// <summary>Takes a view in which one member is leaving, or is in another state, and the others own everything.</summary>
+    public void SeeLeaving(IReadOnlyCollection<InMemoryNode> settled, InMemoryNode leaver, MemberState state = MemberState.Leaving)
     {
-        var all = ViewOf([.. settled, leaver], node => node == leaver ? MemberState.Leaving : MemberState.Alive);
+        var all = ViewOf([.. settled, leaver], node => node == leaver ? state : MemberState.Alive);
         var members = all.Members.Select(member => member with { IsSettled = member.Name != leaver.Identity.Name }).ToList();
         Replicator.Ownership.Update(new MembershipView(members.First(member => member.Name == Identity.Name), [.. members]));
     }

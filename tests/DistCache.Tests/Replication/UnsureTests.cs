@@ -97,7 +97,7 @@ public sealed class UnsureTests
             _cluster.Time.Advance(TimeSpan.FromMinutes(1));
         }
 
-        Array.ForEach(sleepers, static node => node.Replicator.Ownership.Doubt(TimeSpan.FromHours(1), static () => { }));
+        Array.ForEach(sleepers, static node => node.Replicator.Ownership.Doubt(static () => TimeSpan.FromHours(1), static () => { }));
         wentOn.See(_cluster.Nodes, static _ => MemberState.Alive);
         Assert.That(wentOn.Replicator.Ownership.Current.Table.Nodes.Length, Is.EqualTo(1), "they are strangers");
         _cluster.Time.Advance(TimeSpan.FromSeconds(15));
@@ -122,9 +122,9 @@ public sealed class UnsureTests
 
         var isGone = (InMemoryNode node) => node == gone ? MemberState.Dead : MemberState.Alive;
         wentOn.See(_cluster.Nodes, node => node == sleeper ? MemberState.Dead : MemberState.Alive);
-        wentOn.Replicator.Ownership.Doubt(TimeSpan.FromHours(1), static () => { });
+        wentOn.Replicator.Ownership.Doubt(static () => TimeSpan.FromHours(1), static () => { });
         wentOn.See(_cluster.Nodes, node => node == wentOn ? MemberState.Alive : MemberState.Dead);
-        sleeper.Replicator.Ownership.Doubt(TimeSpan.FromHours(1), static () => { });
+        sleeper.Replicator.Ownership.Doubt(static () => TimeSpan.FromHours(1), static () => { });
         wentOn.See(_cluster.Nodes, isGone);
         sleeper.See(_cluster.Nodes, isGone);
         _cluster.Fault = (from, to, _) => from == gone || to == gone ? new PeerFault(FaultKind.Failed, "Not now.") : null;
@@ -152,7 +152,7 @@ public sealed class UnsureTests
     private void BecomeUnsure()
     {
         _cluster.Fault = (from, _, request) => from == Unsure && request is HoldingsRequest ? new PeerFault(FaultKind.Failed, "Not now.") : null;
-        Unsure.Replicator.Ownership.Doubt(TimeSpan.FromHours(8), static () => { });
+        Unsure.Replicator.Ownership.Doubt(static () => TimeSpan.FromHours(8), static () => { });
     }
 
     private IEnumerable<PeerRequest> CopiesSentByUnsure => _cluster.Delivered
