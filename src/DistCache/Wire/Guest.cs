@@ -16,6 +16,8 @@ internal sealed class Guest : IDisposable
     /// <summary>From the end of its time, when it is told, to the end of the connection, and from that to the end of patience.</summary>
     private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(1);
 
+    private const string Closed = "The connection was closed before its handshake was complete.";
+
     private static readonly string TooMany = $"More than {WireLimits.Strangers} connections without a handshake: it had to go for another one.";
 
     private readonly ConnectionContext _connection;
@@ -67,12 +69,12 @@ internal sealed class Guest : IDisposable
     /// <summary>
     /// The dialler is one of us: no more limits. Said before it is told itself, since it sends requests as soon as it knows.
     /// </summary>
-    /// <exception cref="RefusalException">It has to go for another stranger, and is being cut off.</exception>
+    /// <exception cref="RefusalException">It has to go for another stranger and is being cut off, or is closed already.</exception>
     public void Welcome()
     {
         if (!_strangers.TryWelcome(this))
         {
-            throw new RefusalException(GrpcStatus.ResourceExhausted, "limit", TooMany);
+            throw new RefusalException(GrpcStatus.ResourceExhausted, "limit", IsEvicted ? TooMany : Closed);
         }
 
         _isKnown = true;

@@ -26,6 +26,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
     private int _failures;
     private FaultKind? _logged;
     private bool _wasWoken;
+    private bool _wakeAgain;
     private bool _closed;
 
     /// <summary>The bulk lane to the same peer; itself if it is that.</summary>
@@ -51,14 +52,24 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
     }
 
     /// <summary>
-    /// Another lane to this address has just come to stand: if the last dial failed, the next one is not worth waiting for. But only once for
-    /// each dial of our own: lanes that stand and break at once would wake each other without end.
+    /// Another lane to this address has just come to stand: if the last dial failed, the next one is not worth waiting for. Nor is it if the one
+    /// under way fails: it may have been refused before the peer's port was open, and not know it yet. But only once for each dial of our own: lanes
+    /// that stand and break at once would wake each other without end.
     /// </summary>
     public void Wake()
     {
         lock (_lock)
         {
-            if (_fault is not null && _connection is null && _dial is null && !_wasWoken && !_closed)
+            if (_connection is not null || _wasWoken || _closed)
+            {
+                return;
+            }
+
+            if (_dial is not null)
+            {
+                _wakeAgain = true;
+            }
+            else if (_fault is not null)
             {
                 _fault = null;
                 DialLocked(isWoken: true);
@@ -206,18 +217,13 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
 
     private async Task<DialOutcome> DialAsync()
     {
-        var outcome = await LaneDial.DialAsync(context, address, lane).ConfigureAwait(false);
-        outcome.Connection?.BelongTo(this);
-        lock (_lock)
+        DialOutcome outcome;
+        do
         {
-            _dial = null;
-            _connection = outcome.Connection;
-            _fault = null;
-            if (outcome.Fault is not null)
-            {
-                BackOffLocked(outcome.Fault);
-            }
+            outcome = await LaneDial.DialAsync(context, address, lane).ConfigureAwait(false);
+            outcome.Connection?.BelongTo(this);
         }
+        while (!TryEndDial(outcome));
 
         LogOnChange(outcome);
         if (outcome.Connection is { } connection)
@@ -236,6 +242,31 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
         }
 
         return outcome;
+    }
+
+    /// <summary>False if it failed and was woken meanwhile: who waits for it waits for one more.</summary>
+    private bool TryEndDial(DialOutcome outcome)
+    {
+        lock (_lock)
+        {
+            var isWoken = _wakeAgain;
+            _wakeAgain = false;
+            if (outcome.Fault is not null && isWoken && !_closed)
+            {
+                _wasWoken = true;
+                return false;
+            }
+
+            _dial = null;
+            _connection = outcome.Connection;
+            _fault = null;
+            if (outcome.Fault is not null)
+            {
+                BackOffLocked(outcome.Fault);
+            }
+
+            return true;
+        }
     }
 
     /// <summary>An address is dialled for ever: a line when it begins to fail, or fails otherwise, and one when it answers again.</summary>

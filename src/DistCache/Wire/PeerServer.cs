@@ -28,6 +28,9 @@ internal sealed class PeerServer : IAsyncDisposable
     private const string NoRequest = "It closed without a request over HTTP/2.";
     private const string NoTls = "It closed without a request over HTTP/2 and TLS: it may not take this node's certificate.";
 
+    private static readonly string TooMany =
+        $"More than {WireLimits.Connections} connections, or {WireLimits.OpenConnections} with those that have to go.";
+
     private readonly WireContext _context;
     private readonly WebApplication _application;
     private readonly IServer _server;
@@ -92,6 +95,11 @@ internal sealed class PeerServer : IAsyncDisposable
         await _application.DisposeAsync().ConfigureAwait(false);
     }
 
+    /// <summary>Who has to go counts no more, that the flood makes room for others; but it holds files and memory, so there is an end to that too.</summary>
+    /// <param name="open">The connections, with the one that comes.</param>
+    /// <param name="leaving">Those of them that have to go.</param>
+    internal static bool IsFull(int open, int leaving) => open - leaving > WireLimits.Connections || open > WireLimits.OpenConnections;
+
     private static async Task<IPEndPoint> ResolveAsync(PeerAddress listen, CancellationToken cancellationToken)
     {
         if (IPAddress.TryParse(listen.Host, out var address))
@@ -146,20 +154,20 @@ internal sealed class PeerServer : IAsyncDisposable
     /// <summary>Counts connections, and those that end without ever having asked for anything: they do not speak HTTP/2.</summary>
     private async Task AdmitAsync(ConnectionContext connection, ConnectionDelegate next)
     {
-        if (Interlocked.Increment(ref _connections) - _strangers.Leaving > WireLimits.Connections)
+        if (IsFull(Interlocked.Increment(ref _connections), _strangers.Leaving))
         {
             Interlocked.Decrement(ref _connections);
-            Refused(connection, "connections", $"More than {WireLimits.Connections} connections.");
+            Refused(connection, "connections", TooMany);
             connection.Abort();
             return;
         }
 
         using var guest = new Guest(connection, _strangers, _context.Time);
         connection.Features.Set(guest);
-        var heartbeat = connection.Features.GetRequiredFeature<IConnectionHeartbeatFeature>();
-        connection.Features.Set<IConnectionHeartbeatFeature>(new LaneHeartbeat(guest, heartbeat, _context.Time));
         try
         {
+            var heartbeat = connection.Features.GetRequiredFeature<IConnectionHeartbeatFeature>();
+            connection.Features.Set<IConnectionHeartbeatFeature>(new LaneHeartbeat(guest, heartbeat, _context.Time));
             if (await SpeaksExpectedLanguageAsync(guest).ConfigureAwait(false))
             {
                 await next(connection).ConfigureAwait(false);

@@ -52,12 +52,12 @@ internal sealed class Strangers
         }
     }
 
-    /// <summary>It is known now. False if it has to go for another one.</summary>
+    /// <summary>It is known now. False if it has to go for another one, or is closed already.</summary>
     public bool TryWelcome(Guest guest)
     {
         lock (_lock)
         {
-            if (guest.IsEvicted)
+            if (guest.IsEvicted || guest.Place.List is null)
             {
                 return false;
             }

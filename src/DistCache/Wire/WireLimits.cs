@@ -92,6 +92,11 @@ internal static class WireLimits
     /// <summary>Connections that the port accepts: 256 members with 3 lanes each, twice, and <see cref="Strangers"/>.</summary>
     public const int Connections = 2_560;
 
+    /// <summary>
+    /// With those that have to go and are not closed yet, who do not count there: as many again, for a flood that comes faster than it can be closed.
+    /// </summary>
+    public const int OpenConnections = 2 * Connections;
+
     /// <summary>Of these, connections that have not proved who they are; beyond it one of them goes. 256 members that start at once dial 768.</summary>
     public const int Strangers = 1_024;
 

@@ -262,8 +262,9 @@ internal sealed class BadInputTests
         using var slow = new RawLane(node.Address, []);
         Assert.That(() => node.Transport.ServedConnections, Is.EqualTo(1).After(5_000, 10));
         using var stop = new CancellationTokenSource();
-        var flood = new Flood(node.Address);
+        using var flood = new Flood(node.Address);
         await flood.RunAsync(WireLimits.Connections + WireLimits.Strangers, CancellationToken.None);
+        Assert.That(() => flood.Standing, Is.EqualTo(WireLimits.Strangers - 1).After(5_000, 10), "with the slow one as many strangers as there may be");
         var before = flood.Count;
         var going = flood.RunAsync(100_000, stop.Token);
         node.OnRequest = (_, request, _) => ValueTask.FromResult<PeerReply>(request.Lane switch
@@ -503,37 +504,39 @@ internal sealed class BadInputTests
     }
 
     /// <summary>Connects, says one byte, and holds on for as long as it may; its own oldest go after some time, for want of files.</summary>
-    private sealed class Flood(PeerAddress target)
+    private sealed class Flood(PeerAddress target) : IDisposable
     {
         private const int Held = 1_500;
 
+        private readonly Queue<Socket> _held = [];
+
         public int Count { get; private set; }
+
+        /// <summary>The connections that the node has not closed. It says nothing to a first byte: there is something to read at the end only.</summary>
+        public int Standing => _held.Count(static socket => !socket.Poll(0, SelectMode.SelectRead));
 
         public async Task RunAsync(int connections, CancellationToken stop)
         {
-            Queue<Socket> held = [];
-            try
+            for (var end = Count + connections; Count < end && !stop.IsCancellationRequested; Count++)
             {
-                for (var end = Count + connections; Count < end && !stop.IsCancellationRequested; Count++)
+                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                _held.Enqueue(socket);
+                socket.Bind(new IPEndPoint(IPAddress.Parse("127.0.0.2"), 0));
+                await socket.ConnectAsync(target.Host, target.Port, CancellationToken.None);
+                await SayAsync(socket);
+                if (_held.Count > Held)
                 {
-                    var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-                    held.Enqueue(socket);
-                    socket.Bind(new IPEndPoint(IPAddress.Parse("127.0.0.2"), 0));
-                    await socket.ConnectAsync(target.Host, target.Port, CancellationToken.None);
-                    await SayAsync(socket);
-                    if (held.Count > Held)
-                    {
-                        held.Dequeue().Dispose();
-                    }
+                    _held.Dequeue().Dispose();
                 }
             }
-            finally
+        }
+
+        public void Dispose()
+        {
+            foreach (var socket in _held)
             {
-                foreach (var socket in held)
-                {
-                    // With a reset: thousands of ports that wait for their time would be missing elsewhere.
-                    socket.Close(0);
-                }
+                // With a reset: thousands of ports that wait for their time would be missing elsewhere.
+                socket.Close(0);
             }
         }
 

@@ -47,6 +47,26 @@ internal sealed class StrangersTests
         Assert.That(_strangers.Leaving, Is.Zero);
     }
 
+    [Test]
+    public void Stranger_WelcomedAfterItsEnd_IsRefused()
+    {
+        Arrive(AddressOf(0));
+        var (_, guest) = _arrived[0];
+        guest.Dispose();
+
+        Assert.That(guest.Welcome, Throws.TypeOf<RefusalException>().With.Message.Contains("closed"));
+        Assert.That(guest.IsKnown, Is.False);
+    }
+
+    [TestCase(WireLimits.Connections, 0, false)]
+    [TestCase(WireLimits.Connections + 1, 0, true)]
+    [TestCase(WireLimits.Connections + 1, 1, false)]
+    [TestCase(2 * WireLimits.Connections, WireLimits.Connections, false, Description = "as many again may be leaving")]
+    [TestCase(2 * WireLimits.Connections + 1, WireLimits.Connections + 1, true)]
+    [TestCase(2 * WireLimits.Connections + 1, 2 * WireLimits.Connections, true, Description = "whatever is leaving")]
+    public void Port_WithManyConnections_IsFullBeyondEitherLimit(int open, int leaving, bool expected) =>
+        Assert.That(PeerServer.IsFull(open, leaving), Is.EqualTo(expected));
+
     /// <summary>The largest cluster, all of whose members start at once.</summary>
     [Test]
     public void Members_ThatAllDialAtOnce_AllStay()
