@@ -90,7 +90,7 @@ internal sealed class SimulatedNode(
     }
 
     /// <summary>Leaves in good order and ends.</summary>
-    public void Leave()
+    public void Leave(Action? ended = null)
     {
         Note("leaves");
         var life = _life!;
@@ -99,6 +99,7 @@ internal sealed class SimulatedNode(
             await Process.StopAsync();
             simulation.CheckThread();
             simulation.Network.End(life, isMachineOff: false);
+            ended?.Invoke();
         });
     }
 

@@ -31,7 +31,8 @@ internal sealed class CacheFaults(CacheCluster cluster, bool withCuts)
                 Unsettle(node);
                 break;
             case 2 when node.IsRunning && !node.IsPaused && IsAllowedToLose():
-                node.Leave();
+                // What it takes until it is gone, it may hand over to nobody as well.
+                node.Leave(ended: IsForgivenNow ? Forgive : null);
                 Unsettle(node);
                 break;
             case 3 when node.IsRunning && !node.IsPaused && IsAllowedToLose():
@@ -111,9 +112,13 @@ internal sealed class CacheFaults(CacheCluster cluster, bool withCuts)
         }
 
         Note("more is lost than the promise covers");
-        cluster.History.Forgive(cluster.Simulation.Elapsed);
+        Forgive();
         return true;
     }
+
+    private bool IsForgivenNow => cluster.History.ForgivenUntil == cluster.Simulation.Elapsed;
+
+    private void Forgive() => cluster.History.Forgive(cluster.Simulation.Elapsed);
 
     private void Unsettle(SimulatedNode node)
     {

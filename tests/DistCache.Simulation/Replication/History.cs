@@ -36,7 +36,6 @@ internal sealed class History
     private readonly Dictionary<string, TimeSpan> _used = [];
     private readonly List<(TimeSpan From, TimeSpan To)> _estranged = [];
     private int _lastValue;
-    private TimeSpan _forgiven;
 
     public IReadOnlyCollection<string> Keys => _writes.Keys;
 
@@ -58,7 +57,9 @@ internal sealed class History
     public bool HasSliding(string key) => _writes[key].Exists(write => write.IsSliding);
 
     /// <summary>More copies were lost at once than the promise covers: what was written before may be gone, in whole or in part.</summary>
-    public void Forgive(TimeSpan now) => _forgiven = now;
+    public void Forgive(TimeSpan now) => ForgivenUntil = now;
+
+    public TimeSpan ForgivenUntil { get; private set; }
 
     /// <summary>
     /// From here on to <see cref="Reconcile"/> a node that started anew is cut off from others that do not know of it: what ends on one side, and
@@ -99,7 +100,7 @@ internal sealed class History
     public string? Judge(string key, int? value, TimeSpan start, TimeSpan end)
     {
         var writes = _writes.GetValueOrDefault(key) ?? [];
-        var before = writes.Where(write => write.End <= start && write.Start >= _forgiven).ToList();
+        var before = writes.Where(write => write.End <= start && write.Start >= ForgivenUntil).ToList();
         var sources = writes.Where(write => write.Value == value || (value is null && write.Start + write.Lifetime <= end + Resolution)).ToList();
         if (value is not null && sources.Count == 0)
         {
