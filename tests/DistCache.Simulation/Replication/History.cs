@@ -118,7 +118,7 @@ internal sealed class History
         }
 
         var newest = before.MaxBy(write => write.Start);
-        return newest is null || sources.Exists(source => before.TrueForAll(write => MayHide(source, write)))
+        return newest is null || sources.Exists(source => before.TrueForAll(write => MayHide(source, write) || before.Exists(later => later.Start >= write.End && MayBeUndone(later))))
             ? null
             : $"{key} gave {value?.ToString() ?? "nothing"}, after {newest.Value?.ToString() ?? "its removal"}{(newest.Lifetime is null ? "" : $", to live for {newest.Lifetime},")} was acknowledged (it began at {newest.Start} and ended at {newest.End})";
     }
@@ -128,10 +128,14 @@ internal sealed class History
 
     /// <summary>
     /// Whether a read may give <paramref name="source"/> although <paramref name="write"/> was acknowledged: it is no older; or it was out of sight, in a
-    /// process that stood still or on the other side of a cut, and bears the higher version because the clocks are wrong; or its side was unknown.
+    /// process that stood still or on the other side of a cut, and bears the higher version because the clocks are wrong; or its side was unknown. What such
+    /// a write superseded is gone with it.
     /// </summary>
     private bool MayHide(Write source, Write write) =>
         source.End >= write.Start - (write.WasSettled ? Resolution : UnsettledResolution)
         || source.Version > write.Version
-        || (write.HasEnd && _estranged.Exists(time => write.Start >= time.From && write.Start <= time.To));
+        || MayBeUndone(write);
+
+    /// <summary>It ends, or ends another one, and was made while a side was unknown.</summary>
+    private bool MayBeUndone(Write write) => write.HasEnd && _estranged.Exists(time => write.Start >= time.From && write.Start <= time.To);
 }
