@@ -17,7 +17,7 @@ internal sealed class BlockedCalls(TimeSpan timeout, TimeProvider time, ILogger 
 
     /// <summary>
     /// How often a caller lets others run, and looks again, before it sleeps. Where hundreds block, a turn of all others lies between two looks,
-    /// and most replies come within a few of them; where nobody else wants the processor all of it takes some five microseconds.
+    /// and most replies come within a few of them; where nobody else wants the processor it is over at once.
     /// </summary>
     private const int TurnsBeforeSleep = 16;
 

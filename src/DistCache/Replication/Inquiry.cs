@@ -229,7 +229,13 @@ internal sealed class Inquiry(
     {
         var usable = routing.LiveMembers.Where(member => routing.IsSelf(member) || calls.IsUsable(member));
         await AskHoldersAsync(usable.Select(static member => member.Address), cancellationToken).ConfigureAwait(false);
-        return _best?.Outcome == ReadOutcome.Miss ? null : _best;
+        if (_best is { Outcome: ReadOutcome.Miss })
+        {
+            _best.Release();
+            _best = null;
+        }
+
+        return _best;
     }
 
     /// <summary>What an importing owner lacks is with the holders that it named.</summary>

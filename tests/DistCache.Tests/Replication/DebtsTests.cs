@@ -12,6 +12,7 @@ public sealed class DebtsTests : IDisposable
 
     private readonly InMemoryCluster _cluster = new("a", "b", "c");
     private readonly TaskCompletionSource _onItsWay = new();
+    private int _sent;
 
     private InMemoryNode Debtor => _cluster.Nodes[0];
 
@@ -76,6 +77,25 @@ public sealed class DebtsTests : IDisposable
         _onItsWay.SetResult();
         Assert.That(Owner.Held(key), Is.EqualTo(new byte[] { 2 }));
         Assert.That(await Debtor.Replicator.IsSafeToStopAsync(default), Is.True);
+    }
+
+    /// <summary>Else the debts to others would wait for as long.</summary>
+    [Test]
+    public async Task Owner_ThatFallsSilentInTheMiddle_IsOfferedAFewOnly()
+    {
+        for (var number = 0; number < 50; number++)
+        {
+            await OweAsync(KeyOf(Debtor, Owner, number));
+        }
+
+        _cluster.Fault = (_, to, request) =>
+        {
+            var isCopy = to == Owner && request is ReplicateRequest;
+            _sent += isCopy ? 1 : 0;
+            return isCopy ? PeerFault.TimedOut : null;
+        };
+        _cluster.Time.Advance(DistCache.Replication.Debts.Interval);
+        Assert.That(_sent, Is.InRange(1, 20));
     }
 
     /// <summary>A key that the first leads and the second has a copy of.</summary>
