@@ -1,3 +1,6 @@
+using System.Buffers;
+using System.Diagnostics;
+using System.Reflection;
 using DistCache.Entries;
 using DistCache.Memory;
 
@@ -199,13 +202,64 @@ internal sealed class MemoryPartsTests
         Assert.That(seen, Is.EqualTo(new[] { foreign }));
     }
 
-    private static uint Put(EntryStore store, TierMemory memory, string key, EntryFlags flags = EntryFlags.None)
+    [Test]
+    public void Index_WhoseEntriesGo_GivesItsPagesBackAndFindsWhatIsLeft()
+    {
+        const int count = 20_000;
+        const int left = 100;
+        using var memory = new TierMemory(4 << 20, Eviction.Lru, new TierTuning(1, HashSeed: 1), tombstoneLifetime: 0, now: 0);
+        var store = new EntryStore(memory, 0, 64, Eviction.Lru, new ShardCounters(), new UseNotes());
+        var handles = Enumerable.Range(0, count).Select(i => Put(store, memory, $"key{i}")).ToArray();
+        Assert.That(store.Index.PageCount, Is.GreaterThan(15));
+        Array.ForEach(handles[left..], store.Remove);
+        Assert.That(store.Index.PageCount, Is.LessThanOrEqualTo(2));
+        Assert.That(Enumerable.Range(0, left).Select(i => Find(store, memory, $"key{i}")), Is.EqualTo(handles[..left]));
+    }
+
+    /// <summary>The lock's number tells the holds apart.</summary>
+    [TestCase(60, 160)]
+    [TestCase(2_000, 17)]
+    [TestCase(30_000, 2)]
+    public void Visit_ShowsFewEntriesUnderOneHoldOfTheLock(int valueBytes, int most)
+    {
+        using var memory = new TierMemory(64 << 20, Eviction.Lru, new TierTuning(1, HashSeed: 1), tombstoneLifetime: 0, now: 0);
+        var shardLock = new ShardLock();
+        var store = new EntryStore(memory, 0, 64, Eviction.Lru, new ShardCounters(), new UseNotes());
+        for (var i = 0; i < 1_000; i++)
+        {
+            Put(store, memory, $"key{i}", value: new byte[valueBytes]);
+        }
+
+        var visitor = new HoldCounter(shardLock);
+        var (baseBucket, position) = (0, 0UL);
+        var visit = new Visit(shardLock, store, new Pins(shardLock, memory.Pool), memory.Pool.Memory);
+        Assert.That(visit.Show(SlotSet.All(), ref baseBucket, ref position, visitor, 0));
+        Assert.That(visitor.EntriesOfHolds.Sum(), Is.EqualTo(1_000));
+        Assert.That(visitor.EntriesOfHolds, Is.All.InRange(1, most));
+    }
+
+    [Test]
+    public void FreedChunk_IsPoisonedInDebugBuilds()
+    {
+        using var memory = new TierMemory(64 << 20, Eviction.Lru, new TierTuning(1), tombstoneLifetime: 0, now: 0);
+        var store = new EntryStore(memory, 0, 64, Eviction.Lru, new ShardCounters(), new UseNotes());
+        Put(store, memory, "keeps the page", value: new byte[200]);
+        var gone = Put(store, memory, "goes from the page", value: new byte[200]);
+        var chunk = memory.Pool.Memory.Chunk(gone);
+        store.Remove(gone);
+        var isDebug = typeof(TierMemory).Assembly.GetCustomAttribute<DebuggableAttribute>() is { IsJITOptimizerDisabled: true };
+        Assert.That(chunk[EntryHeader.Bytes..].ContainsAnyExcept(PageMemory.Poison), Is.Not.EqualTo(isDebug));
+    }
+
+    private static uint Put(EntryStore store, TierMemory memory, string key, EntryFlags flags = EntryFlags.None, byte[]? value = null)
     {
         var bytes = TierFace.Key(key);
         var keyHash = memory.Hash.Compute(bytes);
-        Assert.That(store.TryPut(keyHash, bytes, Slot.Of(bytes), TierFace.Info(1, flags: flags), default, held: 0));
+        Assert.That(store.TryPut(keyHash, bytes, Slot.Of(bytes), TierFace.Info(1, flags: flags), new ReadOnlySequence<byte>(value ?? []), held: 0));
         return store.Find(keyHash, bytes);
     }
+
+    private static uint Find(EntryStore store, TierMemory memory, string key) => store.Find(memory.Hash.Compute(TierFace.Key(key)), TierFace.Key(key));
 
     private static int[] UseOther(FrequencySketch sketch, int uses, ulong[] keys)
     {
@@ -215,5 +269,26 @@ internal sealed class MemoryPartsTests
         }
 
         return [.. keys.Select(sketch.Estimate)];
+    }
+
+    /// <summary>How many entries it was shown while the lock had one number.</summary>
+    private sealed class HoldCounter(ShardLock shardLock) : IEntryVisitor
+    {
+        private uint _hold;
+
+        public List<int> EntriesOfHolds { get; } = [];
+
+        public bool Visit(ReadOnlySpan<byte> key, in EntryInfo info, StoredValue value)
+        {
+            Assert.That(shardLock.TryLook(out var hold), Is.False, "a small entry is shown under the lock");
+            if (hold != _hold)
+            {
+                EntriesOfHolds.Add(0);
+                _hold = hold;
+            }
+
+            EntriesOfHolds[^1]++;
+            return true;
+        }
     }
 }

@@ -36,11 +36,14 @@ internal sealed class MemoryTierTests
     public void Read_OfNothing_Misses() => Assert.That(_tier.Look("a", out _), Is.EqualTo(LookupOutcome.Miss));
 
     [Test]
-    public void Read_IntoShortDestination_TellsLength()
+    public void Read_IntoShortDestination_TellsLength_AndCountsWhenItIsCalledAgain()
     {
         _tier.Put("a", 1, TierFace.Value(100));
         var outcome = _tier.Read(TierFace.Key("a"), new byte[99], renew: false, out _, out var length);
         Assert.That((outcome, length), Is.EqualTo((LookupOutcome.TooSmall, 100)));
+        Assert.That((_tier.Statistics.Hits, _tier.Statistics.Misses), Is.EqualTo((0L, 0L)));
+        _tier.Read(TierFace.Key("a"), new byte[100], renew: false, out _, out _);
+        Assert.That((_tier.Statistics.Hits, _tier.Statistics.Misses), Is.EqualTo((1L, 0L)));
     }
 
     [Test]
