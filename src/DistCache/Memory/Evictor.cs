@@ -14,7 +14,7 @@ internal sealed class Evictor(
 
     private readonly PageMemory _memory = tier.Pool.Memory;
     private readonly SizeClasses _classes = tier.Classes;
-    private readonly int[] _evictionsOfClass = new int[tier.Classes.Count];
+    private readonly int[] _evictionsUntilAsked = new int[tier.Classes.Count];
     private readonly long _tombstoneLimit = tier.SizeLimit / TierMemory.TombstoneShare / tier.ShardCount;
 
     /// <summary>The shard came to little: it gets its pages from the others.</summary>
@@ -143,16 +143,16 @@ internal sealed class Evictor(
 
     /// <summary>
     /// The class that is to give the other one a page: one with room to spare, else the oldest of those that are clearly older and
-    /// worth less. Asked once for each page's worth of evictions.
+    /// worth less. Where there is none, that is asked again after a page's worth of evictions.
     /// </summary>
     private int OlderClass(int sizeClass)
     {
-        if (++_evictionsOfClass[sizeClass] < _classes.ChunksPerPage(sizeClass))
+        if (_evictionsUntilAsked[sizeClass] > 0)
         {
+            _evictionsUntilAsked[sizeClass]--;
             return NoClass;
         }
 
-        _evictionsOfClass[sizeClass] = 0;
         var taker = policy.Pushed(sizeClass);
         var (giver, age) = (NoClass, store.AgeOf(taker) + (store.AgeOf(taker) / OlderByQuarter));
         for (var other = 0; other <= _classes.LargeClass; other++)
@@ -169,6 +169,7 @@ internal sealed class Evictor(
             }
         }
 
+        _evictionsUntilAsked[sizeClass] = giver == NoClass ? _classes.ChunksPerPage(sizeClass) - 1 : 0;
         return giver;
     }
 

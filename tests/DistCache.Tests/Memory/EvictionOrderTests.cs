@@ -60,6 +60,38 @@ internal sealed class EvictionOrderTests
         Assert.That(gone, Is.EqualTo(Enumerable.Range(0, gone.Length).Select(i => 8 * i)));
     }
 
+    [Test]
+    public void PageThatIsAskedFor_ComesFromAClassWithRoomToSpare_AndNobodyGoes()
+    {
+        Put(Medium, 0, 2_800);
+        Put(Big, 0, 1_050);
+        Use(Big, Enumerable.Range(0, 1_050));
+        var even = Enumerable.Range(0, 1_400).Select(i => 2 * i).ToArray();
+        Array.ForEach(even, number => _tier.Forget(TierFace.Key(Key(Medium, number)), TierFace.Version(1)));
+        for (var i = 0; i < 50; i++)
+        {
+            Assert.That(_tier.Memory!.Shards[0].TryGivePage());
+        }
+
+        Assert.That(_tier.Statistics.EvictedForSize, Is.Zero);
+        Assert.That(Held(Medium, 2_800), Is.EqualTo(even.Select(number => number + 1)));
+        Assert.That(Held(Big, 1_050), Has.Length.EqualTo(1_050));
+    }
+
+    [Test]
+    public void ClassThatGrows_WhileAnotherHasRoomToSpare_LosesNothing()
+    {
+        Put(Medium, 0, 6_800);
+        for (var number = 0; number < 6_800; number += 2)
+        {
+            _tier.Forget(TierFace.Key(Key(Medium, number)), TierFace.Version(1));
+        }
+
+        Put(Small, 0, 5_000);
+        Assert.That(_tier.Statistics.EvictedForSize, Is.Zero);
+        Assert.That(Held(Small, 5_000), Has.Length.EqualTo(5_000));
+    }
+
     private static string Key(int size, int number) => $"{size}/{number}";
 
     private static IEnumerable<int> Last(int count, int of) => Enumerable.Range(of - count, count);
