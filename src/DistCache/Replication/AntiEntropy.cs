@@ -25,6 +25,7 @@ internal sealed class AntiEntropy(
     MemoryTier memory,
     PeerCalls calls,
     Offer offer,
+    Debts debts,
     Absences absences,
     HybridClock clock,
     TimeProvider time,
@@ -110,16 +111,20 @@ internal sealed class AntiEntropy(
 
         var upTo = AgeLimit;
         var shared = SharedSlots(routing);
+        var differing = new HashSet<NodeName>();
         foreach (var (index, slots) in shared)
         {
             _stopping.Token.ThrowIfCancellationRequested();
             var owner = routing[index];
-            if (ReferenceEquals(ownership.Current.Table, routing.Table) && calls.IsUsable(owner))
+            if (!ReferenceEquals(ownership.Current.Table, routing.Table)
+                || !calls.IsUsable(owner)
+                || !await TryAgreeAsync(owner, slots, routing).ConfigureAwait(false))
             {
-                await CompareAsync(owner, slots, routing).ConfigureAwait(false);
+                differing.Add(owner.Name);
             }
         }
 
+        debts.HaveCompared(upTo, except: differing);
         await ConfirmAsync(upTo, shared, routing, isNobodyMissing).ConfigureAwait(false);
 
         foreach (var gone in _agreedClocks.Keys.Where(identity => !routing.Knows(identity)).ToList())
@@ -193,14 +198,15 @@ internal sealed class AntiEntropy(
         return upTo;
     }
 
-    private async ValueTask CompareAsync(Member owner, SlotSet slots, Routing routing)
+    /// <summary>False if it did not come to an end.</summary>
+    private async ValueTask<bool> TryAgreeAsync(Member owner, SlotSet slots, Routing routing)
     {
         var upTo = AgeLimit;
         var reply = await calls.SendAsync(owner, DigestsOf(memory, slots, routing), routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
         if (reply is not DigestReply { IsSameTable: true, Differing: { } differing }
             || !await RepairAsync(owner, differing, upTo, routing).ConfigureAwait(false))
         {
-            return;
+            return false;
         }
 
         var agreed = AgreedWith(owner);
@@ -208,6 +214,8 @@ internal sealed class AntiEntropy(
         {
             agreed[slot] = upTo;
         }
+
+        return true;
     }
 
     /// <summary>Offers what both sides may not agree on; false if it did not come to an end.</summary>

@@ -8,22 +8,23 @@ namespace DistCache.Replication;
 /// The copies that owners did not take because they could not be reached for a moment, too short for anybody to suspect them. They are
 /// offered as soon as the owner answers again; without that it would go on serving what it had until the next comparison. So whoever owes
 /// asks for a sign of life all the time, and does not wait for the next read or write to try. Many debts, or an owner that stays away, are
-/// left to <see cref="AntiEntropy"/> and <see cref="Takeover"/>.
+/// left to <see cref="AntiEntropy"/> and <see cref="Takeover"/>; that there are more than it remembers it does not forget.
 /// </summary>
 internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, TimeProvider time, ILogger logger)
 {
     public static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
 
     /// <summary>To each owner; what is beyond is found by comparison.</summary>
-    private const int MaximumOwed = 10_000;
+    public const int MaximumOwed = 10_000;
 
     private const int BatchSize = 1_000;
 
     private readonly Lock _lock = new();
     private readonly Dictionary<NodeName, Queue<HeldVersion>> _owed = [];
-    private readonly CancellationTokenSource _stopping = new();
 
-    private int _isPaying;
+    /// <summary>By owner, the latest clock of what it is owed and nobody remembers.</summary>
+    private readonly Dictionary<NodeName, ulong> _forgotten = [];
+    private readonly CancellationTokenSource _stopping = new();
 
     /// <summary>No owner is known to lack anything. What is being paid is owed until it is held.</summary>
     public bool AreNone
@@ -32,7 +33,7 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
         {
             lock (_lock)
             {
-                return _owed.Count == 0;
+                return _owed.Count == 0 && _forgotten.Count == 0;
             }
         }
     }
@@ -41,60 +42,70 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
 
     public void Owe(Membership.Member owner, HeldVersion entry)
     {
+        bool isNew;
+        Queue<HeldVersion>? owed;
         lock (_lock)
         {
-            var queue = _owed.TryGetValue(owner.Name, out var owed) ? owed : _owed[owner.Name] = [];
-            if (queue.Count < MaximumOwed)
+            isNew = !_owed.TryGetValue(owner.Name, out owed);
+            owed ??= _owed[owner.Name] = [];
+            if (owed.Count < MaximumOwed)
             {
-                queue.Enqueue(entry);
+                owed.Enqueue(entry);
+            }
+            else
+            {
+                _forgotten[owner.Name] = Math.Max(_forgotten.GetValueOrDefault(owner.Name), entry.Version.Clock);
             }
         }
 
-        StartPaying();
+        if (isNew)
+        {
+            StartPaying(owner.Name, owed);
+        }
     }
 
-    /// <summary>A node that owes nothing, and so most of them most of the time, is not woken ten times a second for that.</summary>
-    private void StartPaying()
+    /// <summary>All owners but these have everything up to a clock: what anybody had, they were offered.</summary>
+    public void HaveCompared(ulong upTo, IReadOnlySet<NodeName> except)
     {
-        if (Volatile.Read(ref _isPaying) != 0 || Interlocked.Exchange(ref _isPaying, 1) != 0)
+        lock (_lock)
         {
-            return;
+            foreach (var (name, _) in _forgotten.Where(forgotten => forgotten.Value <= upTo && !except.Contains(forgotten.Key)).ToArray())
+            {
+                _forgotten.Remove(name);
+            }
         }
+    }
 
+    /// <summary>
+    /// Each owner is paid by itself, and one that is silent keeps no other waiting. Where nobody is owed anything, as mostly, nobody is woken ten times a second.
+    /// </summary>
+    private void StartPaying(NodeName name, Queue<HeldVersion> owed)
+    {
         // The debt is this node's, and not that of the caller whose write left it.
         using (ExecutionContext.IsFlowSuppressed() ? default(AsyncFlowControl?) : ExecutionContext.SuppressFlow())
         {
-            _ = PayUntilNoneAsync();
+            _ = Rounds.RunAsync(nameof(Debts), Interval, () => PayAsync(name, owed), time, logger, _stopping.Token, () => IsPaid(name, owed));
         }
     }
 
-    private async Task PayUntilNoneAsync()
+    /// <summary>What is owed after that is a queue of its own.</summary>
+    private bool IsPaid(NodeName name, Queue<HeldVersion> owed)
     {
-        await Rounds.RunAsync(nameof(Debts), Interval, PayAllAsync, time, logger, _stopping.Token, () => AreNone).ConfigureAwait(false);
-
-        // In this order: who owes looks for the paying after it did.
-        Interlocked.Exchange(ref _isPaying, 0);
-        if (!AreNone && !_stopping.IsCancellationRequested)
-        {
-            StartPaying();
-        }
-    }
-
-    /// <summary>In an order that a replay repeats: that of a dictionary goes by what was added and taken out before.</summary>
-    private Task PayAllAsync()
-    {
-        NodeName[] names;
         lock (_lock)
         {
-            names = [.. _owed.Keys.Order()];
-        }
+            if (owed.Count > 0)
+            {
+                return false;
+            }
 
-        return Task.WhenAll(names.Select(PayAsync));
+            _owed.Remove(name);
+            return true;
+        }
     }
 
-    private async Task PayAsync(NodeName name)
+    private async Task PayAsync(NodeName name, Queue<HeldVersion> owed)
     {
-        while (FirstOwed(name) is { Count: > 0 } debts)
+        while (First(owed) is { Count: > 0 } debts)
         {
             // In this order: a debt that comes later may be to an owner by a later table.
             var routing = ownership.Current;
@@ -103,7 +114,7 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
             // Where another owns its slot by now, that one asks for everything, and this debt would never be taken.
             var batch = debts.FindAll(entry => index >= 0 && routing.Table.Owners(Slot.Of(entry.Key.Span)).Contains((ushort)index));
             var lacking = batch.Count == 0 ? [] : await OfferAsync(routing[(ushort)index], batch, routing).ConfigureAwait(false);
-            Settle(name, debts.Count, lacking);
+            Settle(owed, debts.Count, lacking);
             if (lacking.Count > 0)
             {
                 return;
@@ -125,29 +136,23 @@ internal sealed class Debts(Ownership ownership, PeerCalls calls, Offer offer, T
         return [.. batch.Where((_, position) => !isHeld[position])];
     }
 
-    private List<HeldVersion> FirstOwed(NodeName name)
+    private List<HeldVersion> First(Queue<HeldVersion> owed)
     {
         lock (_lock)
         {
-            return _owed.TryGetValue(name, out var queue) ? [.. queue.Take(BatchSize)] : [];
+            return [.. owed.Take(BatchSize)];
         }
     }
 
     /// <summary>So many of the first are no longer owed, except those that the owner lacks. Nobody else takes any, so the first are still the first.</summary>
-    private void Settle(NodeName name, int count, List<HeldVersion> lacking)
+    private void Settle(Queue<HeldVersion> owed, int count, List<HeldVersion> lacking)
     {
         lock (_lock)
         {
-            var queue = _owed[name];
-            lacking.ForEach(queue.Enqueue);
+            lacking.ForEach(owed.Enqueue);
             for (; count > 0; count--)
             {
-                queue.Dequeue();
-            }
-
-            if (queue.Count == 0)
-            {
-                _owed.Remove(name);
+                owed.Dequeue();
             }
         }
     }

@@ -55,7 +55,7 @@ internal sealed class Replicator
         _transfer = new Transfer(memory, Writes, Calls, clock, time, options);
         _takeover = new Takeover(Ownership, memory, Calls, _transfer, _absences, time, options, logger);
         _release = new Release(Ownership, memory, _offer, time, logger);
-        _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, _absences, clock, time, random, options, logger);
+        _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, _debts, _absences, clock, time, random, options, logger);
         _stopCheck = new StopCheck(Ownership, memory, Calls, _debts, _release, options);
     }
 

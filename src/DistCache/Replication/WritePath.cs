@@ -17,6 +17,7 @@ namespace DistCache.Replication;
 /// value, the acting primary leads the write: the first owner in ring order that is believed to answer.</item>
 /// <item>That one applies it, and sends it to all other owners at once.</item>
 /// <item>An owner that is silent for a quarter of the timeout is stood in for by the next node on the ring; one that is known not to answer, at once.</item>
+/// <item>Where owners say that they are none, tables differ: whoever owns the slot by his own leads, and as long as nobody does it is asked again.</item>
 /// <item>It is acknowledged when enough copies exist, never more than members are reachable.</item>
 /// <item>An owner that did not take its copy is owed it: see <see cref="Debts"/>.</item>
 /// <item>Where the table of whoever writes changed meanwhile, it goes to the owners by the new one as well, before it is acknowledged.</item>
@@ -27,8 +28,8 @@ namespace DistCache.Replication;
 internal sealed class WritePath(
     Ownership ownership, MemoryTier memory, PeerCalls calls, Debts debts, HybridClock clock, TimeProvider time, ReplicationOptions options)
 {
-    /// <summary>How often a write starts again because the node it asked works by another table.</summary>
-    private const int MaximumRetries = 2;
+    /// <summary>So long a write waits that everybody has disowned, before it asks them again: tables become equal by members' words, and by time.</summary>
+    private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(50);
 
     /// <summary>How often a write is stamped again above a version that a replica held.</summary>
     private const int MaximumStamps = 3;
@@ -191,13 +192,7 @@ internal sealed class WritePath(
         var slot = Slot.Of(entry.Key.Span);
         var request = new WriteRequest(
             entry.Key, entry.Flags == EntryFlags.Tombstone, entry.Version, entry.Remaining, entry.Value, options.WriteAck, TableHash: 0, PassedOver: false);
-        var passed = new HashSet<NodeIdentity>();
-        if (write.SilentPrimary is { } silent)
-        {
-            passed.Add(silent.Record.Identity);
-        }
-
-        var retries = 0;
+        var asked = new AskedLeaders(write.SilentPrimary);
         var stamps = write.IsStampSpent ? 1 : 0;
         WriteReply? acknowledged = null;
         for (var isNew = write.IsStampSpent; ;)
@@ -205,7 +200,15 @@ internal sealed class WritePath(
             cancellationToken.ThrowIfCancellationRequested();
             var routing = ownership.Current;
             var left = options.Timeout - time.GetElapsedTime(write.StartedAt);
-            if (left <= TimeSpan.Zero || !TryFindActingPrimary(routing, slot, passed, out var target))
+            var target = left > TimeSpan.Zero ? FindLeader(routing, slot, asked) : null;
+            if (target is null && left > TimeSpan.Zero && asked.WasDisowned)
+            {
+                asked.BeginAgain();
+                await Task.Delay(left < RetryDelay ? left : RetryDelay, time, CancellationToken.None).ConfigureAwait(false);
+                continue;
+            }
+
+            if (target is null)
             {
                 return acknowledged ?? new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, CopiesNeeded(request.Ack, routing.Table.ReplicaCount), 0);
             }
@@ -215,10 +218,10 @@ internal sealed class WritePath(
                 // Nobody stamps a write again that was acknowledged or given up: later ones may have come since.
                 Version = isNew && write.IsAwaited ? new EntryVersion(clock.Next(), routing.Origin) : request.Version,
                 TableHash = routing.Table.Hash,
-                PassedOver = passed.Count > 0,
+                PassedOver = asked.WasGivenUp,
             };
             isNew = false;
-            var patience = passed.Count == 0 && left > options.Timeout / 2 ? options.Timeout / 2 : left;
+            var patience = !asked.WasGivenUp && left > options.Timeout / 2 ? options.Timeout / 2 : left;
             var reply = routing.IsSelf(target)
                 ? await LeadAsync(routing, slot, request, write.StartedAt).WaitAsync(cancellationToken).ConfigureAwait(false)
                 : await calls.SendAsync(target, request, routing, patience, cancellationToken).ConfigureAwait(false);
@@ -229,18 +232,26 @@ internal sealed class WritePath(
                     isNew = true;
                     break;
                 case WriteReply { Outcome: WriteOutcome.Older } superseded:
-                    // Others write this key all the time: one of theirs is the later one, and is there.
-                    return superseded with { Outcome = WriteOutcome.Acknowledged };
-                case WriteReply { Outcome: WriteOutcome.NotMine } when ++retries <= MaximumRetries:
+                    // Others write this key all the time: one of theirs is the later one. The leader has it; the other owners must have this one at least.
+                    acknowledged ??= superseded with { Outcome = WriteOutcome.Acknowledged };
+                    if (superseded.Copies > 0 || !write.IsAwaited)
+                    {
+                        return acknowledged;
+                    }
+
+                    asked.HasAnswered(target, routing);
                     break;
-                case WriteReply { Outcome: WriteOutcome.Acknowledged } written when !IsCurrent(routing) && ++retries <= MaximumRetries:
+                case WriteReply { Outcome: WriteOutcome.Acknowledged } written when !IsCurrent(routing):
                     // By a table that is over: a node that joins knows some members before the others, and the primary may be among those.
                     acknowledged = written;
                     break;
-                case WriteReply { Outcome: not WriteOutcome.NotMine } last:
+                case WriteReply { Outcome: WriteOutcome.NotMine }:
+                    asked.Disowns(target, routing);
+                    break;
+                case WriteReply last:
                     return acknowledged ?? last;
                 default:
-                    passed.Add(target.Record.Identity);
+                    asked.GiveUp(target);
                     break;
             }
         }
@@ -306,28 +317,34 @@ internal sealed class WritePath(
         return memory.Apply(entry.Key.Span, info, new ReadOnlySequence<byte>(entry.Value), out held);
     }
 
-    /// <summary>The first owner in ring order that is worth waiting for; if there is none, the first that was not tried and may be there.</summary>
-    private bool TryFindActingPrimary(Routing routing, Slot slot, HashSet<NodeIdentity> passed, out Member target)
+    /// <summary>
+    /// The acting primary: the first owner in ring order that is worth waiting for; if there is none, the first that was not asked and may be there. Where
+    /// owners say that they are none, tables differ, and whoever owns the slot by his own leads: likeliest are those whom this table lacks, then the next on the
+    /// ring. Null if there is nobody left to ask.
+    /// </summary>
+    private Member? FindLeader(Routing routing, Slot slot, AskedLeaders asked)
     {
-        target = null!;
+        Member? doubtful = null;
         foreach (var index in routing.Table.Owners(slot))
         {
             var owner = routing[index];
-            if (passed.Contains(owner.Record.Identity) || !Ownership.MayHold(owner) || (routing.IsUnsure && routing.IsSelf(owner)))
+            if (asked.Has(owner, routing) || !Ownership.MayHold(owner) || (routing.IsUnsure && routing.IsSelf(owner)))
             {
                 continue;
             }
 
-            if (routing.IsSelf(owner) || calls.IsUsable(owner))
+            if (IsReachable(owner, routing))
             {
-                target = owner;
-                return true;
+                return owner;
             }
 
-            target ??= owner;
+            doubtful ??= owner;
         }
 
-        return target is not null;
+        return doubtful is not null || !asked.WasDisowned ? doubtful
+            : routing.LiveMembers.Where(member => routing.Table.IndexOf(member.Name) < 0)
+                .Concat(_copies.StandIns(routing, slot))
+                .FirstOrDefault(member => !routing.IsSelf(member) && calls.IsUsable(member) && !asked.Has(member, routing));
     }
 
     /// <summary>The (acting) primary's work.</summary>

@@ -117,12 +117,12 @@ internal sealed class CacheCluster : IDisposable
         Simulation.Run(2 * Options.Timeout);
     }
 
-    public async Task WriteAsync(SimulatedNode node, string key, bool isRemove = false, TimeSpan? lifetime = null, bool isSliding = false)
+    public async Task WriteAsync(SimulatedNode node, string key, bool isRemove = false, TimeSpan? lifetime = null, bool isSliding = false, int valueBytes = sizeof(int))
     {
         var write = History.Begin(key, isRemove, Simulation.Elapsed, lifetime, isSliding);
         var milliseconds = (long?)lifetime?.TotalMilliseconds;
         RemainingTime? life = milliseconds is null ? null : isSliding ? new(Expiration.Never, milliseconds.Value, 0) : new(milliseconds.Value, 0, 0);
-        if (await CacheOf(node).WriteAsync(key, write.Value, life))
+        if (await CacheOf(node).WriteAsync(key, write.Value, life, valueBytes))
         {
             write.Acknowledge(Simulation.Elapsed, HighestHeld(node, key), IsSettled() && IsQuick);
         }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text;
 using DistCache.Entries;
+using DistCache.Membership;
 using DistCache.Memory;
 using DistCache.Peers;
 using DistCache.Replication;
@@ -34,7 +35,7 @@ internal sealed class CacheProcess : IProcess
         Membership = membership(seams with { Transport = transport });
         Memory = new MemoryTier(sizeLimit, Eviction.Lru, seams.Time, seams.Logger, new TierTuning(Shards: 1, HashSeed: 1), options.TombstoneLifetime);
         Replicator = new Replicator(Membership.View, Memory, transport, _clock, seams.Time, seams.Time, seams.Random, options, seams.Logger);
-        Membership.Loop.ViewChanged += Replicator.Ownership.Update;
+        Membership.Loop.ViewChanged += Learn;
         Replicator.Calls.Heard += Membership.Loop.Heard;
         Replicator.Calls.Exchange = Membership.Loop.ExchangeAsync;
         Replicator.TakeNewLife = Membership.Loop.BeginAnew;
@@ -47,6 +48,9 @@ internal sealed class CacheProcess : IProcess
     public Replicator Replicator { get; }
 
     public NodeIdentity Identity => Membership.Identity;
+
+    /// <summary>So long after its membership it has its table, which differs from the others' meanwhile. Only ever longer: what comes later must not overtake.</summary>
+    public TimeSpan TableDelay { get; set; }
 
     public void Start()
     {
@@ -82,6 +86,17 @@ internal sealed class CacheProcess : IProcess
 
     /// <summary>DISTCACHE_KEY names a key whose way is to be seen in the trace.</summary>
     private static readonly string? TracedKey = Environment.GetEnvironmentVariable("DISTCACHE_KEY");
+
+    private void Learn(MembershipView view)
+    {
+        if (TableDelay == TimeSpan.Zero)
+        {
+            Replicator.Ownership.Update(view);
+            return;
+        }
+
+        _time.CreateTimer(_ => Replicator.Ownership.Update(view), null, TableDelay, Timeout.InfiniteTimeSpan);
+    }
 
     private void TraceKey(NodeIdentity from, PeerRequest request, PeerReply reply)
     {

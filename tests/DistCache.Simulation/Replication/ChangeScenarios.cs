@@ -6,6 +6,8 @@ public sealed class ChangeScenarios
     /// <summary>At each of three callers: more than a thousand in all.</summary>
     private const double OperationsPerSecond = 340;
 
+    private static readonly TimeSpan HalfASecond = TimeSpan.FromSeconds(0.5);
+
     [Test]
     public void Quiet_EveryReadIsAsPromised_OnEveryNode([Values(1, 2, 3, 5)] int nodes)
     {
@@ -88,6 +90,30 @@ public sealed class ChangeScenarios
             cluster.Settle();
         }
 
+        End(cluster);
+    }
+
+    /// <summary>
+    /// Nodes change their tables up to half a second after each other: for as long a write may be disowned by all who own its key by its writer's table, and
+    /// by everybody else. Reads are promised nothing meanwhile, but must be right afterwards.
+    /// </summary>
+    [Test]
+    public void TablesThatDiffer_ForHalfASecond_FailNoWrite([Values(0, 1)] int replicaCount, [Values] bool newcomerIsLast, [Range(1, 3)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed, options: new ReplicationOptions { ReplicaCount = replicaCount }).Form();
+        cluster.JudgesReads = false;
+        cluster.StartLoad();
+        CacheCluster.CacheOf(cluster.Nodes[1]).TableDelay = HalfASecond / 2;
+        CacheCluster.CacheOf(cluster.Nodes[2]).TableDelay = newcomerIsLast ? TimeSpan.Zero : HalfASecond;
+        var newcomer = cluster.Members.Add();
+        newcomer.Start();
+        cluster.Simulation.RunUntil(() => CacheCluster.CacheOf(newcomer).Membership.HasJoined, TimeSpan.FromSeconds(5), "it joins");
+        CacheCluster.CacheOf(newcomer).TableDelay = newcomerIsLast ? HalfASecond : TimeSpan.Zero;
+        cluster.StartCaller(newcomer);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(6));
+        cluster.Nodes[0].Leave();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(6));
+        Assert.That(cluster.UnacknowledgedWrites, Is.Zero, () => cluster.Simulation.Describe());
         End(cluster);
     }
 

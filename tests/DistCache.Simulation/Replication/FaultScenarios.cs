@@ -8,6 +8,12 @@ public sealed class FaultScenarios
     /// <summary>A write has fewer messages than this: request, two copies and stand-ins, each with its reply.</summary>
     private const int StepsOfAWrite = 8;
 
+    /// <summary>Over what goes directly to all owners.</summary>
+    private const int LargeBytes = 65 << 10;
+
+    /// <summary>Less than a writer waits for a copy, and more than a reader for an answer before it asks the next owner too.</summary>
+    private static readonly Link Slow = new(TimeSpan.FromMilliseconds(100), TimeSpan.FromMilliseconds(120));
+
     [Test]
     public void Crash_AtEveryStepOfAWrite_OfEachNode([Range(0, 2)] int victim, [Range(0, StepsOfAWrite)] int step)
     {
@@ -204,6 +210,42 @@ public sealed class FaultScenarios
 
         primary.Resume();
         cluster.CheckEverything();
+    }
+
+    /// <summary>
+    /// A large value goes by the primary, and other writers of its key are always a step ahead there, whose copies take their time:
+    /// <list type="number">
+    /// <item>the primary holds a later one, and the write is stamped again, above that; as often as a write may be;</item>
+    /// <item>it is acknowledged as superseded, while what superseded it is on its way to the replica;</item>
+    /// <item>the primary is slow to answer a read, and the replica, asked too, must not show what was before both.</item>
+    /// </list>
+    /// </summary>
+    [Test]
+    public void ContendedLargeWrite_AcknowledgedAsSuperseded_IsNoOlderAtTheReplica([Range(1, 5)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed).Form();
+        var table = CacheCluster.CacheOf(cluster.Nodes[0]).Replicator.Ownership.Current.Table;
+        var owners = table.Owners(DistCache.Entries.Slot.Of("k"u8)).ToArray().Select(index => cluster.Nodes.Single(node => node.Name == table.Nodes[index].Name.ToString())).ToArray();
+        var (primary, replica, writer) = (owners[0], owners[1], cluster.Nodes.Except(owners).Single());
+        Start(cluster.WriteAsync(writer, "k"));
+        cluster.Simulation.Run(TimeSpan.FromSeconds(1));
+        cluster.Members.Network[primary.Address, replica.Address] = Slow;
+        Task? write = null;
+        for (var i = 0; i < 40; i++)
+        {
+            Start(cluster.WriteAsync(primary, "k", valueBytes: LargeBytes));
+            cluster.Simulation.Run(TimeSpan.FromMilliseconds(0.2));
+            write ??= cluster.WriteAsync(writer, "k", valueBytes: LargeBytes);
+        }
+
+        cluster.Simulation.RunUntil(() => write!.IsCompleted, cluster.Options.Timeout, "the write ends");
+        Assert.That(cluster.UnacknowledgedWrites, Is.Zero);
+        cluster.Members.Network[primary.Address, writer.Address] = Slow;
+        var start = cluster.Simulation.Elapsed;
+        var read = CacheCluster.CacheOf(writer).ReadAsync("k");
+        cluster.Simulation.RunUntil(() => read.IsCompleted, cluster.Options.Timeout, "a read ends");
+        Assert.That(cluster.Simulation.Elapsed - start, Is.LessThan(Slow.MinimumDelay), "the replica's answer settled it");
+        Assert.That(cluster.History.Judge("k", read.Result.Value, start, cluster.Simulation.Elapsed), Is.Null, () => cluster.Simulation.Describe());
     }
 
     /// <summary>A lost message cuts an owner off for a timeout: meanwhile a read may be old.</summary>

@@ -1,3 +1,4 @@
+using System.Text;
 using DistCache.Entries;
 using DistCache.Peers;
 
@@ -98,16 +99,75 @@ public sealed class DebtsTests : IDisposable
         Assert.That(_sent, Is.InRange(1, 20));
     }
 
+    /// <summary>The first offer to one is never answered, that to the other is lost; the next one is due long before the first is given up.</summary>
+    [Test]
+    public async Task Owner_ThatIsSilent_KeepsNoOtherWaiting()
+    {
+        var (toSilent, toOther) = (KeyOf(Debtor, Owner), KeyOf(Debtor, Third));
+        await OweAsync(toSilent);
+        await OweAsync(toOther, Third);
+        _cluster.Hold = (_, to, request) => to == Owner && request is CompareRequest ? _onItsWay.Task : null;
+        _cluster.Fault = (_, to, request) => to == Third && request is ReplicateRequest && _sent++ == 0 ? Refused : null;
+        _cluster.Time.Advance(DistCache.Replication.Debts.Interval * 4);
+        Assert.That(_sent, Is.EqualTo(2));
+        Assert.That(Third.Held(toOther), Is.EqualTo(new byte[] { 1 }));
+        Assert.That(Owner.Held(toSilent), Is.Null);
+    }
+
+    /// <summary>What is beyond that is offered by anti-entropy; until it was, the node may not stop.</summary>
+    [Test]
+    public async Task Debts_BeyondWhatIsRemembered_AreNoneOnlyAfterAComparison()
+    {
+        var tag = Encoding.UTF8.GetString(KeyOf(Debtor, Owner));
+        var keys = Enumerable.Range(0, DistCache.Replication.Debts.MaximumOwed + 1).Select(number => Encoding.UTF8.GetBytes($"{{{tag}}}{number}")).ToArray();
+        _cluster.Fault = (_, to, request) => to == Owner && request is ReplicateRequest ? Refused : null;
+        foreach (var key in keys)
+        {
+            await Debtor.SetAsync(key, [1]);
+        }
+
+        // Else the stand-in's copies would come home.
+        _cluster.Fault = (from, to, _) => from == Third && to == Owner ? Refused : null;
+        Assert.That(HeldByOwner(), Is.Zero);
+        _cluster.Time.Advance(DistCache.Replication.Debts.Interval * 3);
+        Assert.That(HeldByOwner(), Is.EqualTo(DistCache.Replication.Debts.MaximumOwed));
+        Assert.That(await Debtor.Replicator.IsSafeToStopAsync(default), Is.False);
+
+        await CompareAsync();
+        Assert.That(await Debtor.Replicator.IsSafeToStopAsync(default), Is.False, "What is younger than the least age is not compared.");
+
+        _cluster.Time.Advance(DistCache.Replication.AntiEntropy.MinimumAge + DistCache.Replication.Debts.Interval);
+        await CompareAsync();
+        Assert.That(HeldByOwner(), Is.EqualTo(keys.Length));
+        Assert.That(await Debtor.Replicator.IsSafeToStopAsync(default), Is.True);
+
+        int HeldByOwner() => keys.Count(key => Owner.Held(key) is not null);
+    }
+
+    /// <summary>It rests after each batch.</summary>
+    private async Task CompareAsync()
+    {
+        var round = Debtor.Replicator.CompareAsync();
+        for (var rests = 0; !round.IsCompleted && rests < 100; rests++)
+        {
+            _cluster.Time.Advance(TimeSpan.FromMilliseconds(100));
+        }
+
+        Assert.That(round.IsCompleted);
+        await round;
+    }
+
     /// <summary>A key that the first leads and the second has a copy of.</summary>
     private byte[] KeyOf(InMemoryNode primary, InMemoryNode replica, int skip = 0) =>
         Enumerable.Range(0, 1_000).Select(number => InMemoryCluster.KeyLedBy(primary, primary, number)).Where(key => _cluster.OwnersOf(key).Last() == replica).Skip(skip).First();
 
     /// <summary>The owner does not take what is written.</summary>
-    private async Task OweAsync(byte[] key)
+    private async Task OweAsync(byte[] key, InMemoryNode? owner = null)
     {
-        _cluster.Fault = (_, to, request) => to == Owner && request is ReplicateRequest copy && copy.Entry.Key.Span.SequenceEqual(key) ? Refused : null;
+        owner ??= Owner;
+        _cluster.Fault = (_, to, request) => to == owner && request is ReplicateRequest copy && copy.Entry.Key.Span.SequenceEqual(key) ? Refused : null;
         await Debtor.SetAsync(key, [1]);
-        Assert.That(Owner.Held(key), Is.Null);
+        Assert.That(owner.Held(key), Is.Null);
         _cluster.Fault = static (_, _, _) => null;
     }
 
