@@ -32,6 +32,11 @@ internal static class Metrics
     /// <summary>Entries whose versions were told to another owner by anti-entropy.</summary>
     public static readonly Counter<long> ComparedEntries = Meter.CreateCounter<long>("distcache.replication.compared", "{entry}");
 
+    /// <summary>Unexpected exceptions of what runs in the background, by part; each goes on with its next round.</summary>
+    public static readonly Counter<long> BackgroundFailures = Meter.CreateCounter<long>("distcache.replication.failures", "{failure}");
+
+    public static KeyValuePair<string, object?> Part(string part) => new("part", part);
+
     public static KeyValuePair<string, object?> Reason(string reason) => new("reason", reason);
 
     // Wire

@@ -6,7 +6,7 @@ namespace DistCache.Hosting;
 /// </summary>
 internal sealed class OwnThreadTime : TimeProvider
 {
-    /// <summary>The callback must not block: the next one waits for it.</summary>
+    /// <summary>The callback must not block: the next one waits for it. Nor may it throw, as with any thread: it would end the process.</summary>
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
         new ThreadTimer(() => callback(state), dueTime, period);
 

@@ -1,3 +1,7 @@
+using System.Diagnostics.CodeAnalysis;
+using DistCache.Diagnostics;
+using Microsoft.Extensions.Logging;
+
 namespace DistCache.Replication;
 
 /// <summary>
@@ -14,7 +18,8 @@ namespace DistCache.Replication;
 /// <param name="time">Both clocks, and the timer of beats.</param>
 /// <param name="signTime">The timer of signs.</param>
 /// <param name="timeout">Of an operation.</param>
-internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider time, TimeProvider signTime, TimeSpan timeout)
+/// <param name="logger">Told what a timer met.</param>
+internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider time, TimeProvider signTime, TimeSpan timeout, ILogger logger)
 {
     /// <summary>Shorter than this, a hiccup would be taken for a standstill.</summary>
     private static readonly TimeSpan SmallestPatience = TimeSpan.FromMilliseconds(200);
@@ -33,6 +38,7 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
 
     private ITimer? _beats;
     private ITimer? _signs;
+    private string? _lastFailure;
     private long _lastSign;
     private long _lastBeat;
     private long _lastBeatAt;
@@ -45,8 +51,8 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
         using (ExecutionContext.SuppressFlow())
         {
             var interval = IntervalFor(_patienceForBeats);
-            _beats = time.CreateTimer(static state => ((Pulse)state!).Beat(), this, interval, interval);
-            _signs = signTime.CreateTimer(static state => ((Pulse)state!).NoticeStandstill(), this, SignInterval, SignInterval);
+            _beats = time.CreateTimer(static state => ((Pulse)state!).Run(static pulse => pulse.Beat()), this, interval, interval);
+            _signs = signTime.CreateTimer(static state => ((Pulse)state!).Run(static pulse => pulse.NoticeStandstill()), this, SignInterval, SignInterval);
         }
     }
 
@@ -80,6 +86,31 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
     }
 
     private static TimeSpan IntervalFor(TimeSpan patience) => patience / PerPatience < LongestInterval ? patience / PerPatience : LongestInterval;
+
+    /// <summary>What a timer comes for. Nobody is beyond it: an exception that it let go would end the process. Logged once for the same failure in a row.</summary>
+    [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "It may be the log itself that fails; nobody is left to tell.")]
+    private void Run(Action<Pulse> callback)
+    {
+        try
+        {
+            callback(this);
+        }
+        catch (Exception exception)
+        {
+            Metrics.BackgroundFailures.Add(1, Metrics.Part(nameof(Pulse)));
+            var failure = $"{exception.GetType()}: {exception.Message}";
+            if (Interlocked.Exchange(ref _lastFailure, failure) != failure)
+            {
+                try
+                {
+                    Log.BackgroundFailed(logger, nameof(Pulse), exception);
+                }
+                catch (Exception)
+                {
+                }
+            }
+        }
+    }
 
     private void Beat()
     {

@@ -46,7 +46,7 @@ internal sealed class Replicator
         _missedUses = new MissedUses(Ownership, memory, Calls, time, options, logger);
         _renewals = new Renewals(Ownership, memory, Calls, _missedUses, time, options);
         _reunion = new Reunion(Ownership, _absences, memory, Calls, time, options, logger);
-        _pulse = new Pulse(Ownership, _absences, time, signTime, options.Timeout);
+        _pulse = new Pulse(Ownership, _absences, time, signTime, options.Timeout, logger);
         _offer = new Offer(memory, Calls, time, options);
         _debts = new Debts(Ownership, Calls, _offer, time, logger);
         Writes = new WritePath(Ownership, memory, Calls, _debts, clock, time, options);

@@ -18,7 +18,12 @@ internal static class Rounds
         {
             try
             {
-                await timer.WaitForNextTickAsync(stopping).ConfigureAwait(false);
+                if (!await timer.WaitForNextTickAsync(stopping).ConfigureAwait(false))
+                {
+                    // Nobody refers to its clock any more, and the collector has ended the timer: from here on it would come at once, again and again.
+                    return;
+                }
+
                 await round().ConfigureAwait(false);
                 isOver = isDone?.Invoke() ?? false;
             }
@@ -28,6 +33,7 @@ internal static class Rounds
             }
             catch (Exception exception)
             {
+                Metrics.BackgroundFailures.Add(1, Metrics.Part(part));
                 Log.BackgroundFailed(logger, part, exception);
             }
         }

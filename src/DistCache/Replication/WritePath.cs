@@ -201,10 +201,10 @@ internal sealed class WritePath(
             var routing = ownership.Current;
             var left = options.Timeout - time.GetElapsedTime(write.StartedAt);
             var target = left > TimeSpan.Zero ? FindLeader(routing, slot, asked) : null;
-            if (target is null && left > TimeSpan.Zero && asked.WasDisowned)
+            if (target is null && left > RetryDelay && asked.WasDisowned)
             {
                 asked.BeginAgain();
-                await Task.Delay(left < RetryDelay ? left : RetryDelay, time, CancellationToken.None).ConfigureAwait(false);
+                await Task.Delay(RetryDelay, time, CancellationToken.None).ConfigureAwait(false);
                 continue;
             }
 

@@ -1,3 +1,5 @@
+using DistCache.Peers;
+
 namespace DistCache.Simulation.Replication;
 
 /// <summary>
@@ -110,6 +112,37 @@ public sealed class StandstillScenarios
         cluster.Simulation.Run(TimeSpan.FromSeconds(40));
         cluster.CheckEverything();
         Assert.That(cluster.Nodes.Where(node => node.Identity.Incarnation != lives[node]), Is.EquivalentTo(asleep), () => cluster.Simulation.Describe());
+    }
+
+    /// <summary>
+    /// One node gets hardly any processor: it stands still again and again, with a moment between in which it must doubt itself, since others led its slots.
+    /// </summary>
+    [Test]
+    public void StarvedNode_FailsNothing_AndComparesOnceAStandstill([Values(3, 5)] int nodes, [Range(1, 3)] int seed)
+    {
+        using var cluster = new CacheCluster(nodes, seed).Form();
+        var starved = cluster.Nodes[1];
+        var (standstills, doubts, questions) = (0, 0, 0);
+        CacheCluster.CacheOf(starved).Replicator.Ownership.ImportBegins += _ => doubts++;
+        cluster.Members.Network.Sent = (from, message) =>
+            questions += from == starved.Address && message is StampedRequest { Request: HoldingsRequest or DigestRequest } ? 1 : 0;
+        cluster.StartLoad(on: cluster.Nodes.Where(node => node != starved));
+        for (var end = cluster.Simulation.Elapsed + TimeSpan.FromMinutes(1); cluster.Simulation.Elapsed < end; standstills++)
+        {
+            starved.Pause();
+            cluster.Simulation.Run(TimeSpan.FromSeconds(0.5 + cluster.Simulation.Random.NextDouble()));
+            starved.Resume();
+            cluster.Simulation.Run(TimeSpan.FromSeconds(0.2));
+        }
+
+        cluster.CheckErrors();
+        Assert.That(cluster.UnacknowledgedWrites, Is.Zero, () => cluster.Simulation.Describe());
+
+        // It also doubts itself when it hears that it was suspected.
+        Assert.That(doubts, Is.InRange(standstills, 1.5 * standstills));
+        Assert.That(questions, Is.LessThanOrEqualTo(2 * (nodes - 1) * doubts), "what each holds, and whether that differs");
+        cluster.StopLoad();
+        cluster.CheckEverything();
     }
 
     private static CacheCluster Form(bool withKept = true)

@@ -1,4 +1,6 @@
 using DistCache.Replication;
+using DistCache.Tests.Membership;
+using DistCache.Tests.Wire;
 
 namespace DistCache.Tests.Replication;
 
@@ -13,6 +15,7 @@ public sealed class PulseTests : IDisposable
     private static readonly TimeSpan Step = TimeSpan.FromMilliseconds(50);
 
     private readonly InMemoryCluster _cluster = new("a", "b");
+    private readonly LineLogger _logger = new();
     private int _doubts;
 
     public void Dispose() => _cluster.Dispose();
@@ -75,10 +78,34 @@ public sealed class PulseTests : IDisposable
         }
     }
 
+    /// <summary>On a timer's thread an exception would end the process; the next one comes as if nothing had been.</summary>
+    [Test]
+    public void Timers_ThatMeetAnException_GoOnAndSaySoOnce([Values] bool ofBeats)
+    {
+        using var counted = new CountedMetrics();
+        var stuck = new StuckTimers(_cluster.Time);
+        Start(stuck, stuck);
+        _cluster.Nodes[0].Replicator.Ownership.ImportBegins += static _ => throw new InvalidOperationException("a defect");
+        for (var standstill = 1; standstill <= 3; standstill++)
+        {
+            // Step by step: the node's own pulse shall not notice.
+            for (var passed = TimeSpan.Zero; passed <= Timeout; passed += Step)
+            {
+                _cluster.Time.Advance(Step);
+            }
+
+            Assert.That(() => stuck.Timers[ofBeats ? 0 : 1](), Throws.Nothing);
+            Assert.That(_doubts, Is.EqualTo(standstill));
+        }
+
+        Assert.That(counted["distcache.replication.failures/Pulse"], Is.EqualTo(3));
+        Assert.That(_logger.Lines.Count(static line => line.StartsWith("Pulse", StringComparison.Ordinal)), Is.EqualTo(1));
+    }
+
     private Pulse Start(TimeProvider time, TimeProvider signTime)
     {
         var ownership = _cluster.Nodes[0].Replicator.Ownership;
-        var pulse = new Pulse(ownership, new Absences(_cluster.Time, TimeSpan.FromHours(1)), time, signTime, Timeout);
+        var pulse = new Pulse(ownership, new Absences(_cluster.Time, TimeSpan.FromHours(1)), time, signTime, Timeout, _logger);
         pulse.Start();
         ownership.ImportBegins += _ => Interlocked.Increment(ref _doubts);
         return pulse;
@@ -102,7 +129,13 @@ public sealed class PulseTests : IDisposable
 
         public override long GetTimestamp() => time.GetTimestamp();
 
-        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
-            time.CreateTimer(callback, state, Never, Never);
+        /// <summary>What they came for, in the order in which they were made.</summary>
+        public List<Action> Timers { get; } = [];
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            Timers.Add(() => callback(state));
+            return time.CreateTimer(callback, state, Never, Never);
+        }
     }
 }

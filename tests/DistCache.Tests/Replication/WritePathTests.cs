@@ -305,9 +305,9 @@ public sealed class WritePathTests
         cluster.Delivered.Clear();
         await a.GetAsync(key);
         var write = a.SetAsync(key, [1]);
-        for (var step = TimeSpan.Zero; step <= cluster.Options.Timeout; step += Step)
+        for (var step = Step; step < cluster.Options.Timeout; step += Step)
         {
-            Assert.That(write.IsCompleted, Is.EqualTo(step == cluster.Options.Timeout), "It asks for as long as it has time.");
+            Assert.That(write.IsCompleted, Is.False, "It asks for as long as it has time.");
             cluster.Time.Advance(Step);
         }
 
