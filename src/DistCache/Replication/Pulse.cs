@@ -87,8 +87,8 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
 
     private static TimeSpan IntervalFor(TimeSpan patience) => patience / PerPatience < LongestInterval ? patience / PerPatience : LongestInterval;
 
-    /// <summary>What a timer comes for. Nobody is beyond it: an exception that it let go would end the process. Logged once for the same failure in a row.</summary>
-    [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "It may be the log itself that fails; nobody is left to tell.")]
+    /// <summary>What a timer comes for; an exception is counted, and logged once for the same failure in a row.</summary>
+    [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "On a timer's thread it would end the process.")]
     private void Run(Action<Pulse> callback)
     {
         try
@@ -97,18 +97,24 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
         }
         catch (Exception exception)
         {
+            Report(exception);
+        }
+    }
+
+    [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "It may be the log or the metric itself that fails; nobody is left to tell.")]
+    private void Report(Exception exception)
+    {
+        var failure = $"{exception.GetType()}: {exception.Message}";
+        try
+        {
             Metrics.BackgroundFailures.Add(1, Metrics.Part(nameof(Pulse)));
-            var failure = $"{exception.GetType()}: {exception.Message}";
             if (Interlocked.Exchange(ref _lastFailure, failure) != failure)
             {
-                try
-                {
-                    Log.BackgroundFailed(logger, nameof(Pulse), exception);
-                }
-                catch (Exception)
-                {
-                }
+                Log.BackgroundFailed(logger, nameof(Pulse), exception);
             }
+        }
+        catch (Exception)
+        {
         }
     }
 

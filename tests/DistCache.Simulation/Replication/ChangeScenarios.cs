@@ -117,6 +117,26 @@ public sealed class ChangeScenarios
         End(cluster);
     }
 
+    /// <summary>An owner dies while they differ: the other one may disown the key by its table.</summary>
+    [Test]
+    public void Crash_WhileTablesDiffer_FailsNoWrite([Values(0.9, 1.1, 1.3, 1.5)] double secondsAfterTheJoin, [Range(1, 3)] int seed)
+    {
+        using var cluster = new CacheCluster(4, seed).Form();
+        cluster.JudgesReads = false;
+        cluster.StartLoad(operationsPerSecond: 150);
+        CacheCluster.CacheOf(cluster.Nodes[1]).TableDelay = HalfASecond / 2;
+        var newcomer = cluster.Members.Add();
+        newcomer.Start();
+        cluster.Simulation.RunUntil(() => CacheCluster.CacheOf(newcomer).Membership.HasJoined, TimeSpan.FromSeconds(5), "it joins");
+        CacheCluster.CacheOf(newcomer).TableDelay = HalfASecond;
+        cluster.StartCaller(newcomer);
+        cluster.Simulation.Run(TimeSpan.FromSeconds(secondsAfterTheJoin));
+        cluster.Nodes[2].Crash();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(6));
+        Assert.That(cluster.UnacknowledgedWrites, Is.Zero, () => cluster.Simulation.Describe());
+        End(cluster);
+    }
+
     /// <summary>Nothing but the node's own word says when the next one may go; each goes without a word.</summary>
     [Test]
     public void RollingRestart_ByCrash_WhenTheNodeSaysThatItMay_LosesNothing([Range(1, 3)] int seed)
