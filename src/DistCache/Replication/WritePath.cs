@@ -192,7 +192,7 @@ internal sealed class WritePath(
         var slot = Slot.Of(entry.Key.Span);
         var request = new WriteRequest(
             entry.Key, entry.Flags == EntryFlags.Tombstone, entry.Version, entry.Remaining, entry.Value, options.WriteAck, TableHash: 0, PassedOver: false);
-        var asked = new AskedLeaders(write.SilentPrimary);
+        var search = new LeaderSearch(calls, _copies, write.SilentPrimary);
         var stamps = write.IsStampSpent ? 1 : 0;
         WriteReply? acknowledged = null;
         for (var isNew = write.IsStampSpent; ;)
@@ -200,10 +200,10 @@ internal sealed class WritePath(
             cancellationToken.ThrowIfCancellationRequested();
             var routing = ownership.Current;
             var left = options.Timeout - time.GetElapsedTime(write.StartedAt);
-            var target = left > TimeSpan.Zero ? FindLeader(routing, slot, asked) : null;
-            if (target is null && left > RetryDelay && asked.WasDisowned)
+            var target = left > TimeSpan.Zero ? search.Find(routing, slot) : null;
+            if (target is null && left > RetryDelay && search.WasDisowned)
             {
-                asked.BeginAgain();
+                search.BeginAgain();
                 await Task.Delay(RetryDelay, time, CancellationToken.None).ConfigureAwait(false);
                 continue;
             }
@@ -218,10 +218,10 @@ internal sealed class WritePath(
                 // Nobody stamps a write again that was acknowledged or given up: later ones may have come since.
                 Version = isNew && write.IsAwaited ? new EntryVersion(clock.Next(), routing.Origin) : request.Version,
                 TableHash = routing.Table.Hash,
-                PassedOver = asked.WasGivenUp,
+                PassedOver = search.HasGivenUp,
             };
             isNew = false;
-            var patience = !asked.WasGivenUp && left > options.Timeout / 2 ? options.Timeout / 2 : left;
+            var patience = !search.HasGivenUp && left > options.Timeout / 2 ? options.Timeout / 2 : left;
             var reply = routing.IsSelf(target)
                 ? await LeadAsync(routing, slot, request, write.StartedAt).WaitAsync(cancellationToken).ConfigureAwait(false)
                 : await calls.SendAsync(target, request, routing, patience, cancellationToken).ConfigureAwait(false);
@@ -239,19 +239,19 @@ internal sealed class WritePath(
                         return acknowledged;
                     }
 
-                    asked.HasAnswered(target, routing);
+                    search.HasAnswered(target, routing);
                     break;
                 case WriteReply { Outcome: WriteOutcome.Acknowledged } written when !IsCurrent(routing):
                     // By a table that is over: a node that joins knows some members before the others, and the primary may be among those.
                     acknowledged = written;
                     break;
                 case WriteReply { Outcome: WriteOutcome.NotMine }:
-                    asked.Disowns(target, routing);
+                    search.Disowns(target, routing);
                     break;
                 case WriteReply last:
                     return acknowledged ?? last;
                 default:
-                    asked.GiveUp(target);
+                    search.GiveUp(target);
                     break;
             }
         }
@@ -315,36 +315,6 @@ internal sealed class WritePath(
         var now = time.GetUtcNow().ToUnixTimeMilliseconds();
         var info = new EntryInfo(entry.Version, entry.Remaining.ToExpiration(now), entry.Remaining.ToLastAccess(now), entry.Flags);
         return memory.Apply(entry.Key.Span, info, new ReadOnlySequence<byte>(entry.Value), out held);
-    }
-
-    /// <summary>
-    /// The acting primary: the first owner in ring order that is worth waiting for; if there is none, the first that was not asked and may be there. Where
-    /// owners say that they are none, tables differ, and whoever owns the slot by his own leads: likeliest are those whom this table lacks, then the next on the
-    /// ring. Null if there is nobody left to ask.
-    /// </summary>
-    private Member? FindLeader(Routing routing, Slot slot, AskedLeaders asked)
-    {
-        Member? doubtful = null;
-        foreach (var index in routing.Table.Owners(slot))
-        {
-            var owner = routing[index];
-            if (asked.Has(owner, routing) || !Ownership.MayHold(owner) || (routing.IsUnsure && routing.IsSelf(owner)))
-            {
-                continue;
-            }
-
-            if (IsReachable(owner, routing))
-            {
-                return owner;
-            }
-
-            doubtful ??= owner;
-        }
-
-        return doubtful is not null || !asked.WasDisowned ? doubtful
-            : routing.LiveMembers.Where(member => routing.Table.IndexOf(member.Name) < 0)
-                .Concat(_copies.StandIns(routing, slot))
-                .FirstOrDefault(member => !routing.IsSelf(member) && calls.IsUsable(member) && !asked.Has(member, routing));
     }
 
     /// <summary>The (acting) primary's work.</summary>
