@@ -129,6 +129,19 @@ public sealed class WritePathTests
         });
     }
 
+    /// <summary>It answers, so that its copy is needed, and does not take it; and nobody can stand in for it.</summary>
+    [Test]
+    public async Task Set_WhereAReplicaThatAnswersDoesNotTakeItsCopy_IsNotAcknowledged()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        cluster.Fault = static (_, _, request) => request is ReplicateRequest ? new PeerFault(FaultKind.Failed, "a defect") : null;
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+
+        var reply = await cluster.Nodes[0].SetAsync(key, [1]);
+
+        Assert.That((reply.Outcome, reply.NeededCopies, reply.Copies), Is.EqualTo((WriteOutcome.Unavailable, 2, 1)));
+    }
+
     [Test]
     public async Task Set_BelowMinimumMembers_IsRefusedWithBothNumbers()
     {
@@ -142,13 +155,14 @@ public sealed class WritePathTests
         });
     }
 
+    /// <summary>Also where so many others take it, afterwards, that it could be acknowledged without that replica.</summary>
     [Test]
-    public async Task Set_WhereAReplicaHoldsAHigherVersion_IsStampedAboveIt()
+    public async Task Set_WhereAReplicaHoldsAHigherVersion_IsStampedAboveIt([Values(1, 2)] int replicaCount)
     {
-        using var cluster = new InMemoryCluster("a", "b");
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = replicaCount }, ["a", "b", "c"]);
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
         var ahead = (ulong)cluster.Time.GetUtcNow().AddHours(1).ToUnixTimeMilliseconds() << 16;
-        var replica = cluster.Nodes[1];
+        var replica = cluster.OwnersOf(key).ElementAt(1);
         replica.Replicator.Writes.Take(
             new EntryRecord(key, new EntryVersion(ahead, 7), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 9 }), out _);
 
@@ -157,7 +171,7 @@ public sealed class WritePathTests
         Assert.Multiple(() =>
         {
             Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
-            Assert.That(cluster.Nodes.Select(node => node.Held(key)), Is.All.EqualTo(new byte[] { 1 }));
+            Assert.That(cluster.OwnersOf(key).Select(node => node.Held(key)), Is.All.EqualTo(new byte[] { 1 }));
         });
     }
 
@@ -320,6 +334,36 @@ public sealed class WritePathTests
         Assert.That(cluster.Nodes.Select(node => node.Held(key)), Is.All.Null, "nobody leads a write of what it does not own");
     }
 
+    /// <summary>Everybody knows the newcomer; for its owner of old it counts already, and not yet for the writer.</summary>
+    [Test]
+    public async Task Set_WhoseOwnerDisownsTheKey_IsLedByWhoeverOwnsItByHisOwnTable()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b", "c");
+        var (writer, newcomer, key) = LetOneJoin(cluster);
+        var write = writer.SetAsync(key, [1]);
+        Assert.That(write.IsCompleted, Is.True, "at once");
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        Assert.That(newcomer.Held(key), Is.EqualTo(new byte[] { 1 }));
+    }
+
+    /// <summary>The newcomer does not know yet that it counts.</summary>
+    [Test]
+    public async Task Set_ThatEverybodyDisowns_IsMadeAsSoonAsSomebodyOwnsTheKey()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b", "c");
+        var (writer, newcomer, key) = LetOneJoin(cluster);
+        newcomer.SeeLeaving(cluster.Nodes.Take(2).ToArray(), newcomer, MemberState.Alive);
+        var write = writer.SetAsync(key, [1]);
+        cluster.Time.Advance(cluster.Options.Timeout / 2);
+        Assert.That(write.IsCompleted, Is.False);
+
+        newcomer.See(cluster.Nodes, static _ => MemberState.Alive);
+        cluster.Time.Advance(Step);
+        Assert.That(write.IsCompleted, Is.True);
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        Assert.That(newcomer.Held(key), Is.EqualTo(new byte[] { 1 }));
+    }
+
     /// <summary>A node that joins knows some members before the others. Found by a rolling restart under load.</summary>
     [Test]
     public async Task Set_WhereTheWritersTableChangesMeanwhile_IsHeldByTheNewPrimaryWhenItIsAcknowledged()
@@ -398,6 +442,16 @@ public sealed class WritePathTests
         var started = cluster.Time.GetTimestamp();
         await cluster.Nodes[0].SetAsync(key, [1]);
         Assert.That(cluster.Time.GetElapsedTime(started), Is.LessThanOrEqualTo(cluster.Options.Timeout));
+    }
+
+    /// <summary>The last node counts for the second and for itself, and not yet for the first; with a key that it leads then, and the second before.</summary>
+    private static (InMemoryNode Writer, InMemoryNode Newcomer, byte[] Key) LetOneJoin(InMemoryCluster cluster)
+    {
+        var (writer, other, newcomer) = (cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2]);
+        writer.SeeLeaving([writer, other], newcomer, MemberState.Alive);
+        var key = Enumerable.Range(0, 1_000).Select(i => Encoding.UTF8.GetBytes($"key{i}"))
+            .First(key => OwnerBy(writer, key) == other.Identity.Name && OwnerBy(other, key) == newcomer.Identity.Name);
+        return (writer, newcomer, key);
     }
 
     private static NodeName OwnerBy(InMemoryNode viewer, byte[] key)
