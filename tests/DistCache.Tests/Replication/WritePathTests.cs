@@ -175,6 +175,29 @@ public sealed class WritePathTests
         });
     }
 
+    /// <summary>The primary leads it from the start, and refuses the first stamp.</summary>
+    [Test]
+    public async Task Set_OfALargeValue_WhereThePrimaryHoldsAHigherVersion_IsStampedAboveIt()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (writer, primary) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(writer, primary);
+        var ahead = (ulong)cluster.Time.GetUtcNow().AddHours(1).ToUnixTimeMilliseconds() << 16;
+        primary.Replicator.Writes.Take(
+            new EntryRecord(key, new EntryVersion(ahead, 7), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 9 }), out _);
+        var value = new byte[LaneLimits.InlineBytes + 1];
+
+        var reply = await writer.SetAsync(key, value);
+
+        Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        foreach (var node in cluster.Nodes)
+        {
+            node.Memory.Read(key, [], renew: false, out var info, out var length);
+            Assert.That(length, Is.EqualTo(value.Length));
+            Assert.That(info.Version.Clock, Is.GreaterThan(ahead));
+        }
+    }
+
     [Test]
     public async Task Remove_LeavesATombstoneOnEveryOwner()
     {
