@@ -18,16 +18,20 @@ internal sealed record Link(TimeSpan MinimumDelay, TimeSpan MaximumDelay, double
 
 /// <summary>
 /// Carries messages between lives. A message to a running process arrives, late, twice or never as its link says; one to a machine on
-/// which no process listens is refused; one to a machine that is off is lost.
+/// which no process listens is refused, and for a while after that so is what comes next, wherever it goes; one to a machine that is off is lost.
 /// </summary>
 internal sealed class SimulatedNetwork(Simulation simulation)
 {
+    private static readonly PeerFault Refused = new(FaultKind.NotListening, "Connection refused.");
+
     private readonly Random _random = new(simulation.Seed ^ 0x5EED);
+    private readonly Random _restRandom = new(simulation.Seed ^ 0x4E57);
     private readonly Dictionary<PeerAddress, Life> _listeners = [];
     private readonly HashSet<PeerAddress> _machinesOff = [];
     private readonly Dictionary<(PeerAddress From, PeerAddress To), Link> _links = [];
     private readonly Dictionary<(Life From, Life To), NodeIdentity> _lanes = [];
     private readonly HashSet<Call> _calls = [];
+    private readonly Dictionary<(Life From, PeerAddress To, Lane Lane), Rest> _rests = [];
 
     /// <summary>Where nothing else is said.</summary>
     public Link Default { get; set; } = Link.Good;
@@ -89,6 +93,12 @@ internal sealed class SimulatedNetwork(Simulation simulation)
     public void Send(Call call)
     {
         _calls.Add(call);
+        if (!call.Request.DialsAnew && _rests.TryGetValue((call.From, call.To, call.Request.Lane), out var rest) && simulation.Now < rest.Until)
+        {
+            simulation.Schedule(TimeSpan.Zero, call.From, () => call.Complete(Refused));
+            return;
+        }
+
         var link = Pass(call.From.Address, call.To, call.Request);
         if (link is null)
         {
@@ -116,11 +126,32 @@ internal sealed class SimulatedNetwork(Simulation simulation)
                 _lanes.Add(key, identity);
             }
 
+            EndRests(call.From, call.To);
             simulation.Schedule(TimeSpan.Zero, to, () => Handle(call, to, identity));
         }
         else if (!_machinesOff.Contains(call.To))
         {
-            Answer(call.To, call, new PeerFault(FaultKind.NotListening, "Connection refused."));
+            Remember(call);
+            Answer(call.To, call, Refused);
+        }
+    }
+
+    /// <summary>As a lane that was refused: for a while that doubles it says so again, without a dial.</summary>
+    private void Remember(Call call)
+    {
+        var key = (call.From, call.To, call.Request.Lane);
+        var failures = _rests.GetValueOrDefault(key).Failures;
+        var longest = Math.Min(50 << Math.Min(failures, 5), 1_000);
+        var length = TimeSpan.FromMilliseconds(longest * (0.5 + (_restRandom.NextDouble() / 2)));
+        _rests[key] = new Rest(simulation.Now + length.Ticks, failures + 1);
+    }
+
+    /// <summary>The first lane that stands ends the rest of the others.</summary>
+    private void EndRests(Life from, PeerAddress to)
+    {
+        foreach (var lane in Enum.GetValues<Lane>())
+        {
+            _rests.Remove((from, to, lane));
         }
     }
 
@@ -165,3 +196,6 @@ internal sealed class SimulatedNetwork(Simulation simulation)
     private TimeSpan Delay(Link link) =>
         link.MinimumDelay + ((link.MaximumDelay - link.MinimumDelay) * _random.NextDouble());
 }
+
+/// <summary>Until when a lane does not dial, after so many failures.</summary>
+internal readonly record struct Rest(long Until, int Failures);

@@ -134,13 +134,16 @@ public sealed class SimulationTests
         to.Crash();
         Assert.That(Ask(cluster, from, to.Address), Is.InstanceOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.NotListening));
         to.Start();
+        Assert.That(Ask(cluster, from, to.Address), Is.InstanceOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.NotListening), "the lane rests");
+        Assert.That(Ask(cluster, from, to.Address, new ProbeRequest(to.Identity, [])), Is.InstanceOf<ProbeReply>(), "and is dialled anew");
+        Assert.That(Ask(cluster, from, to.Address), Is.InstanceOf<ProbeReply>(), "which ends the rest");
         to.Crash(isMachineOff: true);
         Assert.That(Ask(cluster, from, to.Address), Is.EqualTo(PeerFault.TimedOut));
     }
 
-    private static PeerReply Ask(Cluster cluster, SimulatedNode from, PeerAddress to)
+    private static PeerReply Ask(Cluster cluster, SimulatedNode from, PeerAddress to, PeerRequest? request = null)
     {
-        var reply = from.Transport.SendAsync(to, new GossipRequest([]), Second, CancellationToken.None).AsTask();
+        var reply = from.Transport.SendAsync(to, request ?? new GossipRequest([]), Second, CancellationToken.None).AsTask();
         cluster.Simulation.RunUntil(() => reply.IsCompleted, 2 * Second, "a reply or a fault");
         return reply.Result;
     }

@@ -213,6 +213,7 @@ internal sealed class Beliefs
     {
         entry.PatientUntil = long.MinValue;
         entry.HeardAt = long.MinValue;
+        entry.RefusedAt = long.MinValue;
         var state = record.State == MemberState.Suspect ? MemberState.Alive : record.State;
         Become(entry, record with { State = state }, "it started anew", now);
         if (record.State == MemberState.Suspect)

@@ -165,7 +165,12 @@ internal sealed record Renewal(ReadOnlyMemory<byte> Key, EntryVersion Version, l
 
 internal sealed record TouchRequest(IReadOnlyList<Renewal> Renewals) : PeerRequest
 {
+    /// <summary>The first word to a member in a new life: what its address did before that is not held against it.</summary>
+    public bool IsGreeting { get; init; }
+
     public override Lane Lane => Lane.Data;
+
+    public override bool DialsAnew => IsGreeting;
 }
 
 /// <summary>Heard, with nothing else to say.</summary>

@@ -8,7 +8,8 @@ internal interface IPeerTransport
 
     /// <summary>
     /// Sends a request on its lane, dialling if need be, and gives the reply, or a <see cref="PeerFault"/> when none came within
-    /// <paramref name="timeout"/>. Carries the sender's hybrid clock along and merges the peer's.
+    /// <paramref name="timeout"/>; for a while after a dial that failed the same fault at once, unless the request <see cref="PeerRequest.DialsAnew"/>.
+    /// Carries the sender's hybrid clock along and merges the peer's.
     /// </summary>
     /// <remarks>A large value has more time: <see cref="PeerRequest.ExtraTime"/> is added, and for a large reply <see cref="LaneLimits.TimeForLargeReply"/>.</remarks>
     /// <exception cref="OperationCanceledException">The caller gave up.</exception>

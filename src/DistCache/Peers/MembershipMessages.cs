@@ -7,6 +7,8 @@ namespace DistCache.Peers;
 internal sealed record ProbeRequest(NodeIdentity Target, IReadOnlyList<MemberRecord> Rumours) : PeerRequest
 {
     public override Lane Lane => Lane.Control;
+
+    public override bool DialsAnew => true;
 }
 
 /// <summary>Answers a probe and a gossip. The first rumour is the answerer's own record: it proves who lives at that address now.</summary>
@@ -16,6 +18,8 @@ internal sealed record ProbeReply(IReadOnlyList<MemberRecord> Rumours) : PeerRep
 internal sealed record IndirectProbeRequest(NodeIdentity Target, PeerAddress Address, IReadOnlyList<MemberRecord> Rumours) : PeerRequest
 {
     public override Lane Lane => Lane.Control;
+
+    public override bool DialsAnew => true;
 }
 
 /// <summary>What became of an indirect probe.</summary>
@@ -34,6 +38,8 @@ internal sealed record GossipRequest(IReadOnlyList<MemberRecord> Rumours) : Peer
 internal sealed record ExchangeRequest(IReadOnlyList<MemberRecord> Members) : PeerRequest
 {
     public override Lane Lane => Lane.Control;
+
+    public override bool DialsAnew => true;
 }
 
 internal sealed record ExchangeReply(IReadOnlyList<MemberRecord> Members) : PeerReply;

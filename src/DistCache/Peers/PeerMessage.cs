@@ -20,6 +20,12 @@ internal abstract record PeerRequest
 
     /// <summary>What it may take longer than others, for the sake of the value that it carries.</summary>
     public virtual TimeSpan ExtraTime => TimeSpan.Zero;
+
+    /// <summary>
+    /// A refusal of this question counts as news of the peer: it is answered by a dial that began after it was asked, and not by what an
+    /// earlier one came to, of which the sender may know more by now: that the node has started again.
+    /// </summary>
+    public virtual bool DialsAnew => false;
 }
 
 /// <summary>What comes back: one reply for each request, or a <see cref="PeerFault"/>.</summary>

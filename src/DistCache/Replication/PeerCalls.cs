@@ -92,17 +92,22 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
     }
 
     /// <summary>
-    /// Opens the data lanes to members that are new, so that the first read or write does not pay for the dial. Completes when each
-    /// answered or failed to.
+    /// Opens the data lanes to members that are new, or in a new life, so that the first read or write does not pay for the dial, nor for what
+    /// the address did before. Completes when each answered or failed to.
     /// </summary>
     public Task GreetAsync(Routing routing, TimeSpan timeout) => Task.WhenAll(routing.LiveMembers
         .Where(member => !routing.IsSelf(member) && _greeted.TryAdd(member.Record.Identity, 0))
         .Select(async member =>
         {
-            var reply = await SendAsync(member.Address, new TouchRequest([]), timeout, CancellationToken.None).ConfigureAwait(false);
+            var reply = await SendAsync(member.Address, new TouchRequest([]) { IsGreeting = true }, timeout, CancellationToken.None).ConfigureAwait(false);
             if (reply is PeerFault)
             {
                 _greeted.TryRemove(member.Record.Identity, out _);
+            }
+            else
+            {
+                // Whoever asked before its lane stood may have been told of a refusal in the last life.
+                Close(member.Record.Identity);
             }
         }));
 

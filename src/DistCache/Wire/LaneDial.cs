@@ -58,7 +58,7 @@ internal sealed class LaneDial : IDisposable
     /// <summary>
     /// For all lanes of a node: it looks for silent connections once a second or so, and one for each lane would do that for each.
     /// </summary>
-    public static HttpMessageInvoker CreateClient() => new(new SocketsHttpHandler
+    public static HttpMessageInvoker CreateClient(KeepAlive keepAlive) => new(new SocketsHttpHandler
     {
         ConnectCallback = static (connection, cancellationToken) =>
             connection.InitialRequestMessage.Options.TryGetValue(Dial, out var dial)
@@ -73,8 +73,8 @@ internal sealed class LaneDial : IDisposable
         PooledConnectionLifetime = Timeout.InfiniteTimeSpan,
         InitialHttp2StreamWindowSize = WireLimits.ClientWindowBytes,
         KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
-        KeepAlivePingDelay = WireLimits.KeepAliveDelay,
-        KeepAlivePingTimeout = WireLimits.KeepAliveTimeout,
+        KeepAlivePingDelay = keepAlive.DiallerDelay,
+        KeepAlivePingTimeout = keepAlive.Timeout,
     });
 
     public static async Task<DialOutcome> DialAsync(WireContext context, PeerAddress address, Lane lane)

@@ -42,7 +42,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
             return null;
         }
 
-        if (RememberedFault() is { } fault)
+        if (!call.Request.DialsAnew && RememberedFault() is { } fault)
         {
             return fault;
         }
@@ -71,7 +71,6 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
             }
             else if (_fault is not null)
             {
-                _fault = null;
                 DialLocked(isWoken: true);
             }
         }
@@ -152,15 +151,22 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
     /// <summary>Waits for the dial and for room; null if a connection has taken the call over.</summary>
     private async ValueTask<PeerFault?> TrySendSlowlyAsync(PeerCall call)
     {
-        var waited = false;
+        var (waited, anew) = (false, call.Request.DialsAnew);
+        if (anew && DialUnderWay() is { } earlier)
+        {
+            // It may have been refused before this question came up, and not know it yet.
+            await earlier.WaitAsync(Remaining(call.Deadline), context.Time, call.CancellationToken).ConfigureAwait(false);
+        }
+
         while (true)
         {
-            var outcome = await ConnectAsync().WaitAsync(Remaining(call.Deadline), context.Time, call.CancellationToken).ConfigureAwait(false);
+            var outcome = await ConnectAsync(anew).WaitAsync(Remaining(call.Deadline), context.Time, call.CancellationToken).ConfigureAwait(false);
             if (outcome.Fault is not null)
             {
                 return outcome.Fault;
             }
 
+            anew = false;
             switch (outcome.Connection!.TrySend(call, waited))
             {
                 case AddOutcome.Added:
@@ -192,7 +198,7 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
     }
 
     /// <summary>A caller whose lane broke before it could send comes here again: it waits no less for the next dial than others do.</summary>
-    private Task<DialOutcome> ConnectAsync()
+    private Task<DialOutcome> ConnectAsync(bool anew)
     {
         lock (_lock)
         {
@@ -201,13 +207,22 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
                 return Task.FromResult(new DialOutcome(connection, null));
             }
 
-            var fault = _closed ? Closing : _dial is null ? RememberedFaultLocked() : null;
+            var fault = _closed ? Closing : _dial is null && !anew ? RememberedFaultLocked() : null;
             return fault is not null ? Task.FromResult(new DialOutcome(null, fault)) : _dial ?? DialLocked(isWoken: false);
+        }
+    }
+
+    private Task<DialOutcome>? DialUnderWay()
+    {
+        lock (_lock)
+        {
+            return _dial;
         }
     }
 
     private Task<DialOutcome> DialLocked(bool isWoken)
     {
+        _fault = null;
         _wasWoken = isWoken;
         using (ExecutionContext.SuppressFlow())
         {

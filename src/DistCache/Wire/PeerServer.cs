@@ -137,8 +137,8 @@ internal sealed class PeerServer : IAsyncDisposable
         limits.Http2.MaxStreamsPerConnection = WireLimits.StreamsPerConnection;
         limits.Http2.InitialConnectionWindowSize = WireLimits.ServerWindowBytes;
         limits.Http2.InitialStreamWindowSize = WireLimits.ServerWindowBytes;
-        limits.Http2.KeepAlivePingDelay = WireLimits.ListenerKeepAliveDelay;
-        limits.Http2.KeepAlivePingTimeout = WireLimits.KeepAliveTimeout;
+        limits.Http2.KeepAlivePingDelay = _context.Settings.KeepAlive.ListenerDelay;
+        limits.Http2.KeepAlivePingTimeout = _context.Settings.KeepAlive.Timeout;
         kestrel.Listen(endPoint, listener =>
         {
             _listener = listener;
@@ -167,7 +167,7 @@ internal sealed class PeerServer : IAsyncDisposable
         try
         {
             var heartbeat = connection.Features.GetRequiredFeature<IConnectionHeartbeatFeature>();
-            connection.Features.Set<IConnectionHeartbeatFeature>(new LaneHeartbeat(guest, heartbeat, _context.Time));
+            connection.Features.Set<IConnectionHeartbeatFeature>(new LaneHeartbeat(guest, heartbeat, _context.Time, _context.Settings.KeepAlive.Timeout));
             if (await SpeaksExpectedLanguageAsync(guest).ConfigureAwait(false))
             {
                 await next(connection).ConfigureAwait(false);

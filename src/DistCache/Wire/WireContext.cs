@@ -26,7 +26,7 @@ internal sealed class WireContext(
     public Completions Completions { get; } = new();
 
     /// <summary>Dials all lanes.</summary>
-    public HttpMessageInvoker Client { get; } = LaneDial.CreateClient();
+    public HttpMessageInvoker Client { get; } = LaneDial.CreateClient(settings.KeepAlive);
 
     /// <summary>Between the chunks of large messages.</summary>
     public LargePace LargePace { get; } = new(time);

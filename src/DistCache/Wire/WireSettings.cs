@@ -11,6 +11,18 @@ internal sealed record WireSettings(string Cluster)
 
     /// <summary>The certificates; null where lanes are in plain text.</summary>
     public TlsCredentials? Tls { get; init; }
+
+    /// <summary>How soon an idle lane that is cut is given up.</summary>
+    public KeepAlive KeepAlive { get; init; } = KeepAlive.Default;
+}
+
+/// <summary>The pings of idle connections.</summary>
+/// <param name="DiallerDelay">After so long a silence the dialler pings.</param>
+/// <param name="ListenerDelay">The same of the listener.</param>
+/// <param name="Timeout">Without an answer for so long either gives the connection up.</param>
+internal sealed record KeepAlive(TimeSpan DiallerDelay, TimeSpan ListenerDelay, TimeSpan Timeout)
+{
+    public static readonly KeepAlive Default = new(WireLimits.KeepAliveDelay, WireLimits.ListenerKeepAliveDelay, WireLimits.KeepAliveTimeout);
 }
 
 /// <summary>The nonces of the dials that this node has under way, by which it knows itself when one arrives at its own port.</summary>

@@ -1,3 +1,5 @@
+using DistCache.Peers;
+
 namespace DistCache.Simulation.Membership;
 
 /// <summary>Nodes that die, and nodes that come back.</summary>
@@ -89,6 +91,36 @@ public sealed class CrashScenarios
         cluster.Converge(TimeSpan.FromSeconds(1));
         Assert.That(victim.Identity.Incarnation, Is.GreaterThan(past.Incarnation));
         Assert.That(cluster.Ownership.Removals(victim, cluster.Others(victim)), Is.Zero, () => cluster.Simulation.Describe());
+    }
+
+    /// <summary>While it was away others were refused, and their lanes remember that for up to a second: it says nothing of the new life.</summary>
+    [Test]
+    public void Restart_WhileOthersRememberRefusals_TheNewLifeIsNeverGivenUp([Values(3, 5)] int nodes, [Values] ClusterProfile profile)
+    {
+        for (var seed = 1; seed <= 40; seed++)
+        {
+            using var cluster = new Cluster(nodes, profile, seed).Form();
+            var victim = cluster.Nodes[1];
+            var deaths = 0;
+            var life = long.MaxValue;
+            foreach (var other in cluster.Others(victim))
+            {
+                other.Process.Membership.Loop.ViewChanged += view =>
+                    deaths += view.Find(NodeName.Parse(victim.Name)) is { State: MemberState.Dead } member && member.Record.Identity.Incarnation >= life ? 1 : 0;
+            }
+
+            // Again and again, so that the rests become long.
+            for (var time = 0; time < 4; time++)
+            {
+                victim.Crash();
+                cluster.Simulation.Run(TimeSpan.FromMilliseconds(cluster.Simulation.Random.Next(10, 1_200)));
+                victim.Start();
+                life = victim.Identity.Incarnation;
+                cluster.Simulation.Run(TimeSpan.FromMilliseconds(cluster.Simulation.Random.Next(300, 1_500)));
+                Assert.That(deaths, Is.Zero, () => cluster.Simulation.Describe());
+                life = long.MaxValue;
+            }
+        }
     }
 
     [TestCase(3)]

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Text;
 using DistCache.Hosting;
+using DistCache.Tests.Membership;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -15,6 +17,10 @@ public sealed class NodeClusterTests
     private static readonly DistributedCacheEntryOptions Forever = new();
 
     private readonly List<IHost> _hosts = [];
+    private LineLogger _log = null!;
+
+    [SetUp]
+    public void SetUp() => _log = new LineLogger();
 
     [TearDown]
     public async Task TearDown()
@@ -82,6 +88,44 @@ public sealed class NodeClusterTests
         Assert.That(await CacheOf(second).GetAsync("key1", token), Is.Null.Or.EqualTo(new byte[] { 1 }), "a stopped node answers or misses, and does not throw");
     }
 
+    /// <summary>Every level, the exceptions and all; in good days, when a node stops under load, and when its keys are refused.</summary>
+    [Test]
+    public async Task Log_OfNodesThatWorkStopAndRefuse_TellsNoKeyAndNoValue(CancellationToken token)
+    {
+        const string Marker = "nobody-may-read-this";
+        var ports = FreePorts(2);
+        var first = await StartAsync(ports[0], ports, null, token);
+        var second = await StartAsync(ports[1], ports, null, token);
+        await WaitAsync(() => OwnersOf(first) == 2 && OwnersOf(second) == 2, token);
+        var large = new byte[200_000];
+        Encoding.UTF8.GetBytes(Marker).CopyTo(large, 0);
+        for (var i = 0; i < 60; i++)
+        {
+            var stopping = i == 30 ? second.StopAsync(token) : Task.CompletedTask;
+            await TryAsync(() => CacheOf(first).SetAsync($"{Marker}{i}", i % 10 == 0 ? large : Encoding.UTF8.GetBytes(Marker), Forever, token));
+            await TryAsync(() => CacheOf(second).GetAsync($"{Marker}{i}", token));
+            await TryAsync(() => CacheOf(second).RefreshAsync($"{Marker}{i}", token));
+            await TryAsync(() => CacheOf(first).RemoveAsync($"{Marker}{i / 2}", token));
+            await TryAsync(() => CacheOf(first).SetAsync(string.Concat(Enumerable.Repeat(Marker, 300)), large, Forever, token));
+            await stopping;
+        }
+
+        Assert.That(_log.Lines, Is.Not.Empty);
+        Assert.That(_log.Lines, Has.None.Contains(Marker));
+
+        static async Task TryAsync(Func<Task> operation)
+        {
+            try
+            {
+                await operation();
+            }
+            catch (Exception exception) when (exception is ArgumentException or DistCacheUnavailableException or ObjectDisposedException)
+            {
+                // The caller knows its key; the log must not.
+            }
+        }
+    }
+
     [Test]
     public async Task Nodes_WhoseApplicationsBlockAfterTheStart_HearTheirPeers(CancellationToken token)
     {
@@ -116,7 +160,7 @@ public sealed class NodeClusterTests
     private async Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token)
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
-        builder.Logging.ClearProviders();
+        builder.Logging.ClearProviders().AddProvider(new LineLoggerProvider(_log)).SetMinimumLevel(LogLevel.Trace);
         builder.Services.AddDistCache(options =>
         {
             options.Cluster.Listen = $"127.0.0.1:{port}";
@@ -161,5 +205,14 @@ public sealed class NodeClusterTests
         var ports = listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port).ToArray();
         listeners.ForEach(listener => listener.Stop());
         return ports;
+    }
+
+    private sealed class LineLoggerProvider(ILogger logger) : ILoggerProvider
+    {
+        public ILogger CreateLogger(string categoryName) => logger;
+
+        public void Dispose()
+        {
+        }
     }
 }

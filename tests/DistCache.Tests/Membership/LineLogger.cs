@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace DistCache.Tests.Membership;
 
-/// <summary>Keeps what is logged, by whichever thread.</summary>
+/// <summary>Keeps what is logged, by whichever thread, with the exceptions.</summary>
 internal sealed class LineLogger : ILogger
 {
     private readonly List<string> _lines = [];
@@ -27,7 +27,7 @@ internal sealed class LineLogger : ILogger
     {
         lock (_lines)
         {
-            _lines.Add(formatter(state, exception));
+            _lines.Add(exception is null ? formatter(state, null) : $"{formatter(state, exception)} {exception}");
         }
     }
 }

@@ -158,6 +158,24 @@ public sealed class SwimTests
         return Believed() == "Dead 10.5";
     }
 
+    /// <summary>Its address refused this node, but in its last life: now it is a witness as good as any, without whom nobody is given up.</summary>
+    [Test]
+    public void Refusal_OfAWitnessInItsLastLife_DoesNotSpareAskingIt()
+    {
+        var witness = Record("Alive 10.0") with { Identity = new NodeIdentity(NodeName.Parse("witness"), 1), Address = new("witness", 1) };
+        Know("Alive 10.5", witness);
+        _swim.Broke(witness.Address, At(10));
+        _swim.Replied(_swim.TakeEffects().Sends.Single(send => send.Kind == SendKind.Probe), new PeerFault(FaultKind.NotListening, ""), At(11));
+        _swim.Gossiped(Teller, new GossipRequest([witness with { Identity = witness.Identity with { Incarnation = 2 } }]), At(12));
+        _swim.TakeEffects();
+
+        _swim.Broke(new("peer", 7_600), At(13));
+        _swim.Replied(_swim.TakeEffects().Sends.Single(send => send.Kind == SendKind.Probe), new PeerFault(FaultKind.NotListening, ""), At(14));
+
+        Assert.That(Believed(), Is.EqualTo("Alive 10.5"));
+        Assert.That(_swim.TakeEffects().Sends.Single(send => send.Kind == SendKind.IndirectProbe).To, Is.EqualTo(witness.Address));
+    }
+
     [Test]
     public void Sleep_OfThisNode_GivesSuspectsTheLostTimeBack()
     {

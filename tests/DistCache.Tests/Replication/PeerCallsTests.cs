@@ -30,6 +30,27 @@ public sealed class PeerCallsTests
         });
     }
 
+    /// <summary>
+    /// 1 a member dies, and its address refuses; 2 it starts again, and this node hears of that; 3 a question to it gets the refusal of before,
+    /// since the greeting has not dialled yet.
+    /// </summary>
+    [Test]
+    public async Task RefusalOfTheLastLife_EndsWithTheGreeting()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var calls = cluster.Nodes[0].Replicator.Calls;
+        var greeting = new TaskCompletionSource();
+        cluster.Hold = (_, _, request) => request is TouchRequest ? greeting.Task : null;
+        cluster.Fault = (_, _, _) => greeting.Task.IsCompleted ? null : new PeerFault(FaultKind.NotListening, "of the last life");
+        cluster.Settle(cluster.Nodes[0], cluster.Add("b", 2));
+        await SendAsync(cluster, new ReadRequest(new byte[] { 1 }, 0, Renew: false, WithValue: false, AsHolder: true));
+        Assert.That(calls.IsUsable(Other(cluster)), Is.False);
+
+        greeting.SetResult();
+
+        Assert.That(calls.IsUsable(Other(cluster)), Is.True);
+    }
+
     [Test]
     public async Task Timeout_OnTheBulkLane_SaysNothingAboutSmallReads()
     {

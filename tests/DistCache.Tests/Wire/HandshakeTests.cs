@@ -95,6 +95,37 @@ internal sealed class HandshakeTests
         Assert.That(broken, Is.EqualTo(2));
     }
 
+    /// <summary>From 50 ms up to a second, less up to a half by chance.</summary>
+    [Test]
+    public async Task Seed_ThatGoesOnRefusing_IsDialledLessAndLess()
+    {
+        var time = new ManualTime();
+        await using var here = TestNode.Create("here", time: time);
+        var refusing = new Refusing(here);
+
+        foreach (var longest in (int[])[50, 100, 200, 400, 800, 1_000, 1_000])
+        {
+            Assert.That(await refusing.DialsAsync(1), Is.EqualTo(1));
+            time.Advance(TimeSpan.FromMilliseconds((longest / 2) - 1));
+            Assert.That(await refusing.DialsAsync(1), Is.Zero, $"before half of {longest} ms");
+            time.Advance(TimeSpan.FromMilliseconds((longest / 2) + 1));
+        }
+    }
+
+    [Test]
+    public async Task Seeds_ThatRefuseAtOnce_AreNotDialledAgainAtOnce()
+    {
+        const int seeds = 20;
+        var time = new ManualTime();
+        await using var here = TestNode.Create("here", time: time);
+        var refusing = new Refusing(here);
+
+        Assert.That(await refusing.DialsAsync(seeds), Is.EqualTo(seeds));
+        time.Advance(TimeSpan.FromMilliseconds(37.5));
+
+        Assert.That(await refusing.DialsAsync(seeds), Is.Positive.And.LessThan(seeds), "chance keeps nodes apart that lost the same peer");
+    }
+
     [Test]
     public async Task Seed_WhoseNameDoesNotResolve_IsUnreachable()
     {
@@ -228,6 +259,36 @@ internal sealed class HandshakeTests
             {
                 Environment.SetEnvironmentVariable(names[i], before[i]);
             }
+        }
+    }
+
+    /// <summary>Addresses of this machine at which nobody listens.</summary>
+    private sealed class Refusing
+    {
+        private readonly TestNode _node;
+        private readonly int _port;
+        private int _dials;
+
+        public Refusing(TestNode node)
+        {
+            _node = node;
+            node.Transport.Broken += _ => _dials++;
+            using var listener = new TcpListener(IPAddress.Loopback, 0);
+            listener.Start();
+            _port = ((IPEndPoint)listener.LocalEndpoint).Port;
+        }
+
+        /// <summary>Asks so many of them, and gives how many were dialled for that.</summary>
+        public async Task<int> DialsAsync(int count)
+        {
+            var before = _dials;
+            for (var i = 1; i <= count; i++)
+            {
+                var reply = await _node.Transport.SendAsync(new PeerAddress($"127.0.0.{i}", _port), TestNode.Read("key"), TestNode.Patience, CancellationToken.None);
+                Assert.That(reply, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.NotListening));
+            }
+
+            return _dials - before;
         }
     }
 }

@@ -76,9 +76,9 @@ internal sealed class HostilePeerTests
         await using var peer = await HostilePeer.StartAsync(
             id => Reply(id, TestNode.Hit(default)),
             endsAfterwards: false,
-            onHello: async lane =>
+            onHello: async hello =>
             {
-                if (lane == Lane.Data && Interlocked.Increment(ref dials) <= doomed)
+                if (hello.Lane == Lane.Data && Interlocked.Increment(ref dials) <= doomed)
                 {
                     dialled.TrySetResult();
                     await otherStands.Task;
@@ -95,6 +95,58 @@ internal sealed class HostilePeerTests
         var reply = await read.WaitAsync(TestNode.Patience);
         Assert.That(reply is ReadReply, Is.EqualTo(expected), $"{reply}");
         Assert.That(dials, Is.EqualTo(MostDials));
+    }
+
+    private static IEnumerable<TestCaseData> FalseProofs()
+    {
+        yield return Case("the dialler's own", proof => proof);
+        yield return Case("of another secret", _ => Proof.ByListener("another"u8, RawLane.Hello(), RawLane.Hello()));
+        yield return Case("none", _ => []);
+        yield return Case("the beginning of one", proof => proof[..1]);
+
+        static TestCaseData Case(string name, Func<byte[], byte[]> prove) => new TestCaseData(prove).SetArgDisplayNames(name);
+    }
+
+    /// <summary>Whoever answers at an address that nodes dial does not get a request, and so no key, without the secret.</summary>
+    [TestCaseSource(nameof(FalseProofs))]
+    public async Task Listener_WithoutTheSecret_IsAskedNothing(object prove)
+    {
+        var asked = 0;
+        await using var here = TestNode.Create("here", secret: "a secret");
+        await using var peer = await HostilePeer.StartAsync(
+            id =>
+            {
+                asked++;
+                return Reply(id, TestNode.Hit(default));
+            },
+            endsAfterwards: false,
+            prove: (Func<byte[], byte[]>)prove);
+
+        var fault = await here.Transport.SendAsync(peer.Address, TestNode.Read("key"), TestNode.Patience, CancellationToken.None);
+
+        Assert.That(fault, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.Refused), $"{fault}");
+        Assert.That(asked, Is.Zero);
+    }
+
+    /// <summary>The peer that is dialled shows the node its own Hello: as a dialler's, at the node's own port.</summary>
+    [Test]
+    public async Task NonceOfADialUnderWay_AtTheOwnPort_IsRefused()
+    {
+        await using var here = await TestNode.StartAsync("here");
+        (GrpcStatus Status, string Message) end = default;
+        await using var peer = await HostilePeer.StartAsync(
+            id => Reply(id, TestNode.Hit(default)),
+            endsAfterwards: false,
+            onHello: async hello =>
+            {
+                using var back = new RawLane(here.Address, RawLane.Frame(hello));
+                end = await back.ReadStatusAsync();
+            });
+
+        var reply = await here.Transport.SendAsync(peer.Address, TestNode.Read("key"), TestNode.Patience, CancellationToken.None);
+
+        Assert.That(end.Status, Is.EqualTo(GrpcStatus.FailedPrecondition), end.Message);
+        Assert.That(reply, Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.Self));
     }
 
     [Test]
@@ -155,7 +207,7 @@ internal sealed class HostilePeerTests
         public PeerAddress Address => new("127.0.0.1", new Uri(web.Urls.Single()).Port);
 
         public static async Task<HostilePeer> StartAsync(
-            Func<uint, byte[]> reply, bool endsAfterwards, bool reflects = false, bool leavesAtOnce = false, Func<Lane, Task>? onHello = null)
+            Func<uint, byte[]> reply, bool endsAfterwards, bool reflects = false, bool leavesAtOnce = false, Func<Hello, Task>? onHello = null, Func<byte[], byte[]>? prove = null)
         {
             var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
             builder.WebHost.UseKestrelCore()
@@ -166,11 +218,17 @@ internal sealed class HostilePeerTests
             {
                 var reader = new FrameReader(http.Request.Body, 1 << 20);
                 var hello = ControlCodec.ReadHello((await reader.ReadAsync(http.RequestAborted))!.Value);
-                await (onHello?.Invoke(hello.Lane) ?? Task.CompletedTask);
+                await (onHello?.Invoke(hello) ?? Task.CompletedTask);
                 var nonce = reflects ? hello.Nonce : new byte[Hello.NonceBytes];
                 http.Response.ContentType = GrpcProtocol.ContentType;
-                await http.Response.Body.WriteAsync(RawLane.Frame(RawLane.Hello(lane: hello.Lane) with { Nonce = nonce }));
+                await http.Response.Body.WriteAsync(RawLane.Frame(RawLane.Hello(lane: hello.Lane, hasSecret: prove is not null) with { Nonce = nonce }));
                 Interlocked.Increment(ref peer._greetings);
+                if (prove is not null)
+                {
+                    var proof = ControlCodec.ReadProof((await reader.ReadAsync(http.RequestAborted))!.Value).ToArray();
+                    await http.Response.Body.WriteAsync(RawLane.Frame(buffer => ControlCodec.WriteProof(new MessagePackWriter(buffer), 1, prove(proof))));
+                }
+
                 while (!leavesAtOnce && await reader.ReadAsync(http.RequestAborted) is { } request)
                 {
                     var id = ReadId(request);

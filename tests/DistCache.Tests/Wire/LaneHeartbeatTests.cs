@@ -15,7 +15,7 @@ internal sealed class LaneHeartbeatTests
     {
         (_looks, _time, _server) = (0, new ManualTime(), new FakeHeartbeat());
         _guest = new Guest(new FakeConnection("192.0.2.1"), new Strangers(), _time);
-        IConnectionHeartbeatFeature heartbeat = new LaneHeartbeat(_guest, _server, _time);
+        IConnectionHeartbeatFeature heartbeat = new LaneHeartbeat(_guest, _server, _time, WireLimits.KeepAliveTimeout);
         heartbeat.OnHeartbeat(_ => _looks++, this);
     }
 

@@ -37,6 +37,7 @@ internal sealed class TestNode : IPeerHandler, IAsyncDisposable
     /// <param name="time">What its deadlines go by.</param>
     /// <param name="tls">Its certificates; null for plain text.</param>
     /// <param name="logger">Null for none.</param>
+    /// <param name="keepAlive">Null for what nodes do.</param>
     public static TestNode Create(
         string name,
         string cluster = "test",
@@ -44,7 +45,8 @@ internal sealed class TestNode : IPeerHandler, IAsyncDisposable
         TimeProvider? clockTime = null,
         TimeProvider? time = null,
         TlsOptions? tls = null,
-        ILogger? logger = null)
+        ILogger? logger = null,
+        KeepAlive? keepAlive = null)
     {
         time ??= TimeProvider.System;
         logger ??= NullLogger.Instance;
@@ -52,6 +54,7 @@ internal sealed class TestNode : IPeerHandler, IAsyncDisposable
         {
             Secret = secret is null ? null : System.Text.Encoding.UTF8.GetBytes(secret),
             Tls = tls is null ? null : new TlsCredentials(tls, time, logger),
+            KeepAlive = keepAlive ?? KeepAlive.Default,
         };
         return new TestNode(name, settings, clockTime ?? TimeProvider.System, time, logger);
     }
@@ -64,9 +67,10 @@ internal sealed class TestNode : IPeerHandler, IAsyncDisposable
         TimeProvider? time = null,
         int port = 0,
         TlsOptions? tls = null,
-        ILogger? logger = null)
+        ILogger? logger = null,
+        KeepAlive? keepAlive = null)
     {
-        var node = Create(name, cluster, secret, clockTime, time, tls, logger);
+        var node = Create(name, cluster, secret, clockTime, time, tls, logger, keepAlive);
         node.Address = await node.Transport.StartAsync(new PeerAddress("127.0.0.1", port), CancellationToken.None);
         return node;
     }

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using DistCache.Entries;
 using DistCache.Peers;
@@ -318,6 +320,62 @@ internal sealed class WireTransportTests
         Assert.That(Text(await dialler.SendAsync(_there, data)), Is.EqualTo("key"));
     }
 
+    /// <summary>What its refusal would be evidence of is a life that began after the last dial.</summary>
+    [TestCase(nameof(ProbeRequest))]
+    [TestCase(nameof(IndirectProbeRequest))]
+    [TestCase(nameof(ExchangeRequest))]
+    [TestCase(nameof(TouchRequest))]
+    public async Task QuestionWhoseRefusalIsNews_WhileTheLaneRests_IsDialledAnew(string kind)
+    {
+        var target = _there.Identity;
+        PeerRequest question = kind switch
+        {
+            nameof(ProbeRequest) => new ProbeRequest(target, []),
+            nameof(IndirectProbeRequest) => new IndirectProbeRequest(target, _there.Address, []),
+            nameof(ExchangeRequest) => new ExchangeRequest([]),
+            _ => new TouchRequest([]) { IsGreeting = true },
+        };
+
+        // Its clock stands still: a rest would never be over.
+        await using var dialler = TestNode.Create("dialler", time: new ManualTime());
+        var address = _there.Address;
+        PeerRequest other = question.Lane == Lane.Data ? TestNode.Read("key") : new GossipRequest([]);
+        await _there.DisposeAsync();
+        await dialler.SendAsync(_there, other);
+        Assert.That(await dialler.SendAsync(_there, question), Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.NotListening));
+        _there = await TestNode.StartAsync("there", port: address.Port);
+        _there.OnRequest = (_, request, _) => ValueTask.FromResult<PeerReply>(request switch
+        {
+            ProbeRequest => new ProbeReply([]),
+            IndirectProbeRequest => new IndirectProbeReply(Reached: true, Refused: false, []),
+            ExchangeRequest => new ExchangeReply([]),
+            _ => DoneReply.Instance,
+        });
+        Assert.That(await dialler.SendAsync(_there, other), Is.TypeOf<PeerFault>(), "the rest is not over");
+
+        Assert.That(await dialler.SendAsync(_there, question), Is.Not.TypeOf<PeerFault>());
+    }
+
+    /// <summary>The dial under way began before the question: what it comes to says nothing of whoever has begun to listen since.</summary>
+    [Test]
+    public async Task QuestionWhoseRefusalIsNews_WhileAnOlderDialIsUnderWay_IsDialledAnew()
+    {
+        var port = new TcpListener(IPAddress.Loopback, 0);
+        port.Start();
+        var address = new PeerAddress("127.0.0.1", ((IPEndPoint)port.LocalEndpoint).Port);
+        var older = _here.Transport.SendAsync(address, new GossipRequest([]), TestNode.Patience, default).AsTask();
+        using var past = await port.AcceptSocketAsync().WaitAsync(TestNode.Patience);
+        port.Stop();
+        await using var present = await TestNode.StartAsync("present", port: address.Port);
+        present.OnRequest = (_, _, _) => ValueTask.FromResult<PeerReply>(new ProbeReply([]));
+
+        var question = _here.SendAsync(present, new ProbeRequest(present.Identity, [])).AsTask();
+        past.Close();
+
+        Assert.That(await older, Is.TypeOf<PeerFault>());
+        Assert.That(await question, Is.Not.TypeOf<PeerFault>());
+    }
+
     [Test]
     public async Task Address_OfTheNodeItself_IsKnownAsSelf()
     {
@@ -451,6 +509,43 @@ internal sealed class WireTransportTests
         await Task.WhenAny(writing);
         await _here.DisposeAsync();
         Assert.That(() => _there.Transport.ServedConnections, Is.Zero.After(8_000, 20), "the reader waits for ever");
+    }
+
+    /// <summary>
+    /// The other end keeps to no limit: nothing more is read of its lane, and others are served. What a handler has done with makes room, whether
+    /// or not anybody still waits for its reply.
+    /// </summary>
+    [TestCase(0, WireLimits.RequestsInFlight + 500, WireLimits.RequestsInFlight)]
+    [TestCase(60_000, 1_500, WireLimits.BytesInFlight / 60_000)]
+    public async Task Listener_WithAsMuchInHandAsALaneMayHave_ReadsNoFurther(int valueBytes, int requests, int limit)
+    {
+        var (handled, answer) = (0, new TaskCompletionSource<PeerReply>(TaskCreationOptions.RunContinuationsAsynchronously));
+        _there.OnRequest = (from, request, _) =>
+        {
+            if (from != SampleMessages.Identity)
+            {
+                return ValueTask.FromResult(TestNode.Echo(request));
+            }
+
+            Interlocked.Increment(ref handled);
+            return new ValueTask<PeerReply>(answer.Task);
+        };
+        var request = RawLane.Frame(5, new WriteRequest("key"u8.ToArray(), false, default, RemainingTime.Unlimited, new byte[valueBytes], WriteAck.All, 0, false));
+        using var lane = new RawLane(_there.Address, RawLane.Frame(RawLane.Hello()));
+        await lane.ReadAsync();
+
+        var writing = lane.WriteAsync([.. Enumerable.Repeat(request, requests).SelectMany(bytes => bytes)]);
+        Assert.That(() => Volatile.Read(ref handled), Is.GreaterThan(limit * 9 / 10).After(10_000, 10));
+        for (var i = 0; i < 2_000; i++)
+        {
+            Assert.That(await _here.SendAsync(_there, TestNode.Read("key")), Is.TypeOf<ReadReply>(), "others are served meanwhile");
+        }
+
+        // What came with the last one is pinned with it.
+        Assert.That(handled, Is.LessThanOrEqualTo(limit + (valueBytes == 0 ? 0 : limit / 20)));
+        answer.SetResult(new WriteReply(WriteOutcome.Acknowledged, 0, 1, 1));
+        Assert.That(() => Volatile.Read(ref handled), Is.EqualTo(requests).After(10_000, 10), "what is done makes no room");
+        await writing;
     }
 
     [Test]
