@@ -149,9 +149,12 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
     private bool IsNews(Routing old, List<Member> settled) =>
         !IsSameTable(old.Table, settled, replicaCount) || settled.Exists(member => !old.Knows(member.Record.Identity));
 
-    /// <summary>It was given up for so short a time that the table did not change; who imported meanwhile did not ask it.</summary>
+    /// <summary>
+    /// It was given up, and is back in the same life: for so short a time that the table did not change, and who imported meanwhile did not ask it;
+    /// or for longer, and until it counts for the table again each side would go on by its own, and show its callers what the other has overwritten.
+    /// </summary>
     private static bool HasReturned(Member member, Routing old) =>
-        MayHold(member) && old.Knows(member.Record.Identity) && old.View.Find(member.Name) is { } before && !MayHold(before);
+        MayHold(member) && old.View.Find(member.Name) is { } before && before.Record.Identity == member.Record.Identity && !MayHold(before);
 
     /// <summary>
     /// Where this node must look for what it owns now. Slots that it newly owns, newly leads or was still importing: at every other
