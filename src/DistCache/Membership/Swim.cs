@@ -283,7 +283,11 @@ internal sealed class Swim
     private void LookForTheDead(long now)
     {
         var dead = _beliefs.Entries.Where(entry => IsRecentlyDead(entry, now)).ToArray();
-        _random.Shuffle(dead);
+        if (dead.Length > SwimTiming.FanOut)
+        {
+            _random.Shuffle(dead);
+        }
+
         _effects.Sends.AddRange(dead.Take(SwimTiming.FanOut).Select(entry => ExchangeWith(entry.Record.Address, now)));
     }
 
