@@ -35,6 +35,9 @@ internal sealed class ReadPath(
     /// <summary>What a caller gets where no owner could be reached, for this reason; a miss, unless it throws.</summary>
     public Func<string, ReadReply?> Unanswered { get; set; } = static _ => null;
 
+    /// <summary>Why nobody gave an answer.</summary>
+    public string Silence => _isClosed ? "this node has stopped" : "no owner of the key could be reached";
+
     /// <summary>No read of a caller on this node waits for others: of the objects made none is in use.</summary>
     public bool IsIdle => Volatile.Read(ref _made) == _unused.Count;
 
@@ -145,9 +148,6 @@ internal sealed class ReadPath(
             Interlocked.Decrement(ref _made);
         }
     }
-
-    /// <summary>Why nobody gave an answer.</summary>
-    public string Silence => _isClosed ? "this node has stopped" : "no owner of the key could be reached";
 
     /// <summary>The value of a hit; the reply is released.</summary>
     public static byte[]? ToArray(ReadReply? reply)

@@ -94,8 +94,8 @@ public sealed class NodeClusterTests
     public async Task ANode_ThatStopsWhileItIsAsked_AnswersFirst(CancellationToken token)
     {
         var ports = FreePorts(2);
-        var first = await StartAsync(ports[0], ports, null, token);
-        var second = await StartAsync(ports[1], ports, null, token);
+        var first = await StartAsync(ports[0], ports, null, token, replicas: 0);
+        var second = await StartAsync(ports[1], ports, null, token, replicas: 0);
         await WaitAsync(() => OwnersOf(first) == 2 && OwnersOf(second) == 2, token);
         var large = new byte[16 << 20];
         var keys = Enumerable.Range(0, 1_000).Select(i => $"large{i}").Where(key => ViewOf(first).OwnersOf(key)[0] == $"127.0.0.1:{ports[0]}").Take(2).ToArray();
@@ -104,6 +104,7 @@ public sealed class NodeClusterTests
             await CacheOf(first).SetAsync(key, large, Forever, token);
         }
 
+        // Only the other node has these: nothing can be answered from here.
         var reads = keys.Select(key => CacheOf(second).GetAsync(key, token)).ToArray();
         var writes = keys.Select(key => CacheOf(second).SetAsync($"{{{key}}} written", large, Forever, token)).ToArray();
         var small = Enumerable.Range(0, 100).Select(i => CacheOf(second).SetAsync($"small{i}", [1], Forever, token)).ToArray();
@@ -145,7 +146,7 @@ public sealed class NodeClusterTests
         }
     }
 
-    private async Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token)
+    private async Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token, int replicas = 1)
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
         builder.Logging.ClearProviders();
@@ -156,6 +157,7 @@ public sealed class NodeClusterTests
             options.Cluster.SharedSecret = secret;
             options.Memory.SizeLimit = 256 << 20;
             options.Replication.OnReadFailure = OnReadFailure.Throw;
+            options.Replication.ReplicaCount = replicas;
             foreach (var seed in ports)
             {
                 options.Cluster.Seeds.Add($"127.0.0.1:{seed}");

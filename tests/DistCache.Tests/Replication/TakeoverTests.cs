@@ -204,6 +204,20 @@ public sealed class TakeoverTests
         Assert.That(await here.GetAsync(key), Is.EqualTo(new byte[] { 2 }));
     }
 
+    /// <summary>Else every read of the larger side would ask it too, for a settle window.</summary>
+    [Test]
+    public void AMember_GivenUpForLongByTheLargerSide_IsAskedWhenItCounts()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var (here, beside, there) = (cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2]);
+        here.SeeLeaving([here, beside], there, MemberState.Dead);
+        var key = InMemoryCluster.KeyLedBy(here, here);
+
+        here.SeeLeaving([here, beside], there, MemberState.Alive);
+
+        Assert.That(here.Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.True);
+    }
+
     /// <summary>It led writes that nobody else has; the table never changed, since it was back before that.</summary>
     [Test]
     public void AMember_GivenUpForAMoment_IsAskedForWhatItHas()
