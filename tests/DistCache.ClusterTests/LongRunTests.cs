@@ -50,6 +50,11 @@ internal sealed class LongRunTests : ClusterTest
             TestContext.Out.WriteLine($"{group.Count(),6} {(isRead ? "reads" : "writes")} {outcome}, {(kind is null ? "for no reason that is known" : $"through a process that had this done to it: {kind}")}");
         }
 
+        foreach (var call in load.Failures.Where(call => call.Outcome is Outcome.Failed or Outcome.Older).Take(Load.Callers))
+        {
+            TestContext.Out.WriteLine(call);
+        }
+
         var lost = await load.CheckAsync();
         Assert.Multiple(() =>
         {
