@@ -94,8 +94,8 @@ public sealed class NodeClusterTests
     public async Task ANode_ThatStopsWhileItIsAsked_AnswersFirst(CancellationToken token)
     {
         var ports = FreePorts(2);
-        var first = await StartAsync(ports[0], ports, null, token, replicas: 0);
-        var second = await StartAsync(ports[1], ports, null, token, replicas: 0);
+        var first = await StartAsync(ports[0], ports, null, replicas: 0, token);
+        var second = await StartAsync(ports[1], ports, null, replicas: 0, token);
         await WaitAsync(() => OwnersOf(first) == 2 && OwnersOf(second) == 2, token);
         var large = new byte[16 << 20];
         var keys = Enumerable.Range(0, 1_000).Select(i => $"large{i}").Where(key => ViewOf(first).OwnersOf(key)[0] == $"127.0.0.1:{ports[0]}").Take(2).ToArray();
@@ -146,7 +146,9 @@ public sealed class NodeClusterTests
         }
     }
 
-    private async Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token, int replicas = 1)
+    private Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token) => StartAsync(port, ports, secret, replicas: 1, token);
+
+    private async Task<IHost> StartAsync(int port, int[] ports, string? secret, int replicas, CancellationToken token)
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
         builder.Logging.ClearProviders();
