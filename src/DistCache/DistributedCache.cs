@@ -321,6 +321,8 @@ internal sealed class DistributedCache(
                 throw new DistCacheUnavailableException(string.Create(
                     CultureInfo.InvariantCulture,
                     $"The {operation} was refused: {reply.Copies} members are reachable, {reply.NeededCopies} must be (Replication.MinimumMembers)."));
+            case WriteOutcome.Unavailable when reply.NeededCopies == 0:
+                throw new DistCacheUnavailableException($"The {operation} was refused: this node has stopped.");
             default:
                 throw new DistCacheUnavailableException(operation, reply.NeededCopies, reply.Copies);
         }

@@ -22,6 +22,9 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     /// <summary>How often a leaving node looks whether its entries are safe with others.</summary>
     private static readonly TimeSpan HandOverPoll = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>How often a node that stops looks whether its callers have got their answers.</summary>
+    private static readonly TimeSpan DrainPoll = TimeSpan.FromMilliseconds(5);
+
     private readonly DistCacheOptions _options;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -118,11 +121,16 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
         Log.NodeLeaves(_logger, Identity, _replicator.IsHandedOver, _time.GetElapsedTime(started).TotalMilliseconds);
     }
 
-    /// <summary>Says that this node has left, and closes the port. The cache goes on as a local one.</summary>
+    /// <summary>
+    /// Takes nothing more from its callers, answers what they have asked, says that this node has left, and closes the port. From then on reads
+    /// are not answered and writes are refused, since nobody else would ever hear of them; a node that is alone goes on as a local cache.
+    /// </summary>
     public async Task StopAsync()
     {
         if (_gossip is { } gossip)
         {
+            _replicator.Close();
+            await DrainAsync().ConfigureAwait(false);
             if (_phase == NodePhase.Leaving)
             {
                 await gossip.LeftAsync(CancellationToken.None).ConfigureAwait(false);
@@ -131,7 +139,6 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
             _replicator.Stop();
             await gossip.DisposeAsync().ConfigureAwait(false);
             gossip.ViewChanged -= _replicator.Ownership.Update;
-            _replicator.Ownership.Update(AloneView());
         }
 
         await _transport.DisposeAsync().ConfigureAwait(false);
@@ -182,6 +189,17 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
 
     /// <summary>A provider that is disposed synchronously stops its host first, so that nothing is left to wait for here.</summary>
     public void Dispose() => DisposeAsync().AsTask().GetAwaiter().GetResult();
+
+    /// <summary>All that is under way ends by itself in this time, if its caller takes the result.</summary>
+    private async Task DrainAsync()
+    {
+        var started = _time.GetTimestamp();
+        var limit = _options.Replication.Timeout + (2 * LaneLimits.TimeForLargeReply);
+        while (!_replicator.IsIdle && _time.GetElapsedTime(started) < limit)
+        {
+            await Task.Delay(DrainPoll, _time).ConfigureAwait(false);
+        }
+    }
 
     private GossipLoop CreateGossip(PeerAddress bound)
     {

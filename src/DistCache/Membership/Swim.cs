@@ -24,6 +24,7 @@ internal sealed class Swim
     private long _nextGossip;
     private long _nextExchange;
     private long _nextRedial;
+    private long _nextLook;
 
     /// <summary>When the shell was asked to wake this node; what comes much later shows that the node slept.</summary>
     private long _wakeAt = long.MaxValue;
@@ -107,6 +108,12 @@ internal sealed class Swim
             _nextExchange = now.Elapsed + Jittered(_timing.ExchangeInterval);
             _beliefs.Reap(now.Elapsed);
             ExchangeWithAnyone(now.Elapsed);
+        }
+
+        if (_nextLook <= now.Elapsed)
+        {
+            _nextLook = now.Elapsed + _timing.ProbeInterval;
+            LookForTheDead(now.Elapsed);
         }
 
         if (_nextRedial <= now.Elapsed)
@@ -272,6 +279,20 @@ internal sealed class Swim
         }
     }
 
+    /// <summary>A few of those that were given up lately.</summary>
+    private void LookForTheDead(long now)
+    {
+        var dead = _beliefs.Entries.Where(entry => IsRecentlyDead(entry, now)).ToArray();
+        if (dead.Length > SwimTiming.FanOut)
+        {
+            _random.Shuffle(dead);
+        }
+
+        _effects.Sends.AddRange(dead.Take(SwimTiming.FanOut).Select(entry => ExchangeWith(entry.Record.Address, now)));
+    }
+
+    private static bool IsRecentlyDead(MemberEntry entry, long now) => entry.State == MemberState.Dead && entry.Since > now - SwimTiming.RecentDeath;
+
     private void Gossip(long now)
     {
         if (!_composer.HasNews)
@@ -339,6 +360,7 @@ internal sealed class Swim
 
         foreach (var entry in _beliefs.Entries)
         {
+            due = IsRecentlyDead(entry, now) ? Math.Min(due, _nextLook) : due;
             due = Math.Min(due, _beliefs.Settling.NextDue(entry, now));
             if (entry.Suspicion is not null)
             {

@@ -51,6 +51,12 @@ internal sealed record SwimTiming
     /// <summary>The shortest suspicion of a member that was given up by mistake lately: a link that comes and goes must not move data each time.</summary>
     public const long Patience = 30_000;
 
+    /// <summary>
+    /// So long after its death a member is dialled as often as others are probed: most cuts heal soon, and until then each side shows its callers what the
+    /// other has overwritten.
+    /// </summary>
+    public const long RecentDeath = 60_000;
+
     /// <summary>How long the dead are remembered: they are dialled meanwhile, since a cut may heal. A later rumour of a reaped one starts it anew.</summary>
     public const long DeadRetention = 60 * 60_000;
 

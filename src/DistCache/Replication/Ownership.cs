@@ -102,7 +102,8 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
         // Whoever was suspected was passed over, and doubts itself as after a standstill. Whoever began anew holds nothing.
         var (self, before) = (view.Self.Record, old.View.Self.Record);
         var doubtsAll = self.Identity != before.Identity || self.Refutation > before.Refutation;
-        if (!doubtsAll && !IsNews(old, settled) && !view.Members.Any(member => HasReturned(member, old)))
+        var asksReturned = view.Members.Any(member => HasReturned(member, old) && (old.Knows(member.Record.Identity) || IsOfSmallerSide(view, old)));
+        if (!doubtsAll && !asksReturned && !IsNews(old, settled))
         {
             return new Routing(view, old.Table, old.Import, absences.IsUnsure);
         }
@@ -149,9 +150,18 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
     private bool IsNews(Routing old, List<Member> settled) =>
         !IsSameTable(old.Table, settled, replicaCount) || settled.Exists(member => !old.Knows(member.Record.Identity));
 
-    /// <summary>It was given up for so short a time that the table did not change; who imported meanwhile did not ask it.</summary>
+    /// <summary>
+    /// It was given up, and is back in the same life. If that was for so short a time that the table did not change, who imported meanwhile did not ask it.
+    /// </summary>
     private static bool HasReturned(Member member, Routing old) =>
-        MayHold(member) && old.Knows(member.Record.Identity) && old.View.Find(member.Name) is { } before && !MayHold(before);
+        MayHold(member) && old.View.Find(member.Name) is { } before && before.Record.Identity == member.Record.Identity && !MayHold(before);
+
+    /// <summary>
+    /// As many as own here, or more, are back and do not count for the table yet: until they do this node, which was cut off, would vouch for what they have
+    /// overwritten. The larger side does not ask a few that are back for everything that it reads; what they led meanwhile is fetched when they count.
+    /// </summary>
+    private static bool IsOfSmallerSide(MembershipView view, Routing old) =>
+        2 * view.Members.Count(member => MayHold(member) && old.Table.IndexOf(member.Name) < 0) >= view.Members.Count(MayHold);
 
     /// <summary>
     /// Where this node must look for what it owns now. Slots that it newly owns, newly leads or was still importing: at every other

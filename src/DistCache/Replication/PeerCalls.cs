@@ -121,7 +121,7 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
         }
         catch (ObjectDisposedException)
         {
-            // The host has stopped this node; whoever still uses the cache has it to himself.
+            // The host has stopped this node, and somebody still uses the cache.
             return Stopped;
         }
     }

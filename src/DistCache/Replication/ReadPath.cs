@@ -29,9 +29,26 @@ internal sealed class ReadPath(
 
     private readonly ConcurrentQueue<RemoteRead> _unused = new();
     private readonly HedgeClock _hedges = new(time, Inquiry.HedgeDelay);
+    private int _made;
+    private volatile bool _isClosed;
 
     /// <summary>What a caller gets where no owner could be reached, for this reason; a miss, unless it throws.</summary>
     public Func<string, ReadReply?> Unanswered { get; set; } = static _ => null;
+
+    /// <summary>Why nobody gave an answer.</summary>
+    public string Silence => _isClosed ? "this node has stopped" : "no owner of the key could be reached";
+
+    /// <summary>No read of a caller on this node waits for others: of the objects made none is in use.</summary>
+    public bool IsIdle => Volatile.Read(ref _made) == _unused.Count;
+
+    /// <summary>Nobody is asked any more for callers that come from now on; reads under way go on.</summary>
+    public void Close()
+    {
+        _isClosed = true;
+
+        // A read takes its object before it looks: whoever is not refused is seen by IsIdle.
+        Interlocked.MemoryBarrier();
+    }
 
     /// <summary>This node may answer from its memory, without asking anybody; the slot is told where it may not.</summary>
     public bool AnswersAlone(ReadOnlySpan<byte> key, out Slot slot)
@@ -78,10 +95,14 @@ internal sealed class ReadPath(
     /// <summary>The same; the outcome is taken from the read itself.</summary>
     public RemoteRead Begin(ReadOnlySpan<byte> key, Slot slot, bool renew, bool withValue, CancellationToken cancellationToken)
     {
-        var read = _unused.TryDequeue(out var unused) ? unused : new RemoteRead(this);
+        var read = _unused.TryDequeue(out var unused) ? unused : MakeRead();
         var routing = ownership.Current;
         read.Begin(key, slot, routing, renew, withValue, time.GetTimestamp(), cancellationToken);
-        if (options.ReadFrom != ReadFrom.Majority && FindRemotePrimary(routing, slot) is { } first)
+        if (_isClosed)
+        {
+            read.End((ReadReply?)null);
+        }
+        else if (options.ReadFrom != ReadFrom.Majority && FindRemotePrimary(routing, slot) is { } first)
         {
             // The way of nearly every remote read: one question, one answer that counts.
             read.Ask(first, calls, _hedges, options.Timeout / 2);
@@ -122,6 +143,10 @@ internal sealed class ReadPath(
         {
             _unused.Enqueue(read);
         }
+        else
+        {
+            Interlocked.Decrement(ref _made);
+        }
     }
 
     /// <summary>The value of a hit; the reply is released.</summary>
@@ -153,6 +178,11 @@ internal sealed class ReadPath(
             catch (Exception exception)
             {
                 read.End(exception);
+            }
+            finally
+            {
+                // It is not used again.
+                Interlocked.Decrement(ref _made);
             }
         }
     }
@@ -258,6 +288,12 @@ internal sealed class ReadPath(
     {
         var primary = routing[routing.Table.Owners(slot)[0]];
         return !routing.IsSelf(primary) && calls.IsUsable(primary) ? primary : null;
+    }
+
+    private RemoteRead MakeRead()
+    {
+        Interlocked.Increment(ref _made);
+        return new RemoteRead(this);
     }
 
     private long Now => time.GetUtcNow().ToUnixTimeMilliseconds();

@@ -224,7 +224,7 @@ internal sealed class RemoteRead(ReadPath path) : PeerCall, IValueTaskSource<Rea
 
         try
         {
-            return _core.GetResult(token) ?? path.Unanswered("no owner of the key could be reached");
+            return _core.GetResult(token) ?? path.Unanswered(path.Silence);
         }
         finally
         {

@@ -243,8 +243,14 @@ internal sealed class RemoteWrite(WritePath path) : IValueTaskSource<WriteReply>
     /// <summary>The caller has its result, or all owners have the entry. After both the object is used again, unless a token still refers to it.</summary>
     private void LetGo()
     {
-        if (Interlocked.Decrement(ref _holds) > 0 || _isReferred)
+        if (Interlocked.Decrement(ref _holds) > 0)
         {
+            return;
+        }
+
+        if (_isReferred)
+        {
+            path.LetGo();
             return;
         }
 

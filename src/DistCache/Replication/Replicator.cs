@@ -76,6 +76,9 @@ internal sealed class Replicator
     /// <summary>Nothing is held here that other nodes own: a leaving node may go.</summary>
     public bool IsHandedOver => _release.IsDone;
 
+    /// <summary>Nothing that callers on this node asked for is under way.</summary>
+    public bool IsIdle => Reads.IsIdle && Writes.IsIdle;
+
     /// <summary>Whether this node may stop without handing over, and nothing is lost.</summary>
     public Task<bool> IsSafeToStopAsync(CancellationToken cancellationToken) => _stopCheck.IsSafeAsync(cancellationToken);
 
@@ -88,6 +91,13 @@ internal sealed class Replicator
         _antiEntropy.Start();
         _reunion.Start();
         _missedUses.Start();
+    }
+
+    /// <summary>Callers on this node get nothing from others any more, and nothing of theirs is taken; what is under way goes on.</summary>
+    public void Close()
+    {
+        Reads.Close();
+        Writes.Close();
     }
 
     public void Stop()

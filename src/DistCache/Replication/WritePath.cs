@@ -39,6 +39,8 @@ internal sealed class WritePath(
 
     private readonly ConcurrentQueue<RemoteWrite> _unused = new();
     private readonly CopySender _copies = new(calls, debts, time, options);
+    private int _made;
+    private volatile bool _isClosed;
 
     /// <summary>The copies that an acknowledgement stands for, while all members are reachable.</summary>
     public static int CopiesNeeded(WriteAck ack, int replicaCount) => ack switch
@@ -51,6 +53,18 @@ internal sealed class WritePath(
     /// <summary>What an application gets of a write that was not acknowledged, with whether it is a removal and the length of its value: it throws.</summary>
     public Action<WriteReply, bool, long> Unacknowledged { get; set; } =
         static (reply, _, _) => throw new InvalidOperationException($"A write came to this: {reply}.");
+
+    /// <summary>Nothing of a write of a caller on this node is under way: of the objects made none is in use.</summary>
+    public bool IsIdle => Volatile.Read(ref _made) == _unused.Count;
+
+    /// <summary>Takes no write from callers on this node any more; those under way go on.</summary>
+    public void Close()
+    {
+        _isClosed = true;
+
+        // A write takes its object before it looks: whichever is not refused is seen by IsIdle.
+        Interlocked.MemoryBarrier();
+    }
 
     /// <summary>Writes for a caller on this node, who may give up; then the write may go on.</summary>
     public RemoteWrite Begin(ReadOnlySpan<byte> key, bool remove, RemainingTime remaining, in ReadOnlySequence<byte> value, CancellationToken cancellationToken)
@@ -67,9 +81,15 @@ internal sealed class WritePath(
         var entry = isDirect
             ? CopyOf(key, value, version, remaining, flags, rented)
             : new EntryRecord(key.ToArray(), version, remaining, flags, isLarge && value.IsSingleSegment ? value.First : value.ToArray());
-        var write = _unused.TryDequeue(out var unused) ? unused : new RemoteWrite(this);
+        var write = _unused.TryDequeue(out var unused) ? unused : MakeWrite();
         write.Begin(entry, rented, owners.Length, Math.Min(CopiesNeeded(options.WriteAck, routing.Table.ReplicaCount), owners.Length), routing, startedAt);
-        if (isDirect && TryHoldHere(write, owners))
+        if (_isClosed)
+        {
+            // No copies are needed where none will be made.
+            write.End(new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, NeededCopies: 0, Copies: 0));
+            LetGo();
+        }
+        else if (isDirect && TryHoldHere(write, owners))
         {
             Send(write, owners, cancellationToken);
         }
@@ -106,7 +126,14 @@ internal sealed class WritePath(
         {
             _unused.Enqueue(write);
         }
+        else
+        {
+            LetGo();
+        }
     }
+
+    /// <summary>The object of a write that is over is not used again.</summary>
+    public void LetGo() => Interlocked.Decrement(ref _made);
 
     /// <summary>The direct way is closed, or did not lead to the end: the acting primary leads the write.</summary>
     public void AskLeader(RemoteWrite write, CancellationToken cancellationToken)
@@ -123,7 +150,17 @@ internal sealed class WritePath(
             {
                 write.End(exception);
             }
+            finally
+            {
+                LetGo();
+            }
         }
+    }
+
+    private RemoteWrite MakeWrite()
+    {
+        Interlocked.Increment(ref _made);
+        return new RemoteWrite(this);
     }
 
     /// <summary>Every owner is believed to answer, and members enough.</summary>

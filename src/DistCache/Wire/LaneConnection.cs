@@ -41,7 +41,7 @@ internal sealed class LaneConnection : IDisposable
         _writer = new BatchWriter(lane, context.Clock, context.LargePace);
         _pending = new PendingTable(context.Time, OnLate);
         _silence = new LaneSilence(
-            context.Time, () => _writer.SentBytes, () => Break(new PeerFault(FaultKind.Unreachable, $"{_address} has not been heard since a request ran out of time.")));
+            context.Time, lane == Lane.Control ? WireLimits.LongestControlSilence : WireLimits.LongestSilence, () => _writer.SentBytes, () => Break(NotHeard()));
         _onRead = () => Read(isFirst: false);
     }
 
@@ -112,6 +112,15 @@ internal sealed class LaneConnection : IDisposable
 
     public Task WaitForRoomAsync(PeerRequest request, TimeSpan timeout, CancellationToken cancellationToken) =>
         _pending.WaitForRoomAsync(request, timeout, cancellationToken);
+
+    /// <summary>Another lane to this address has just come to stand: if this one seems to hang, it does.</summary>
+    public void GiveUpIfDoubtful()
+    {
+        if (_silence.IsDoubtful)
+        {
+            Break(NotHeard());
+        }
+    }
 
     public void Dispose() => Break(PeerLane.Closing);
 
@@ -263,6 +272,8 @@ internal sealed class LaneConnection : IDisposable
         _reader.Dispose();
         _context.Completions.Schedule();
     }
+
+    private PeerFault NotHeard() => new(FaultKind.Unreachable, $"{_address} has not been heard since a request ran out of time.");
 
     private PeerFault Lost(Exception exception) =>
         new(FaultKind.Unreachable, $"The lane to {_address} broke: {exception.Message}");

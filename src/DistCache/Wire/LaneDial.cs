@@ -283,10 +283,9 @@ internal sealed class LaneDial : IDisposable
     {
         // The client goes on connecting for others when a request is given up; there are no others.
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _lifetime);
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        var socket = await ConnectSocketAsync(either.Token).ConfigureAwait(false);
         try
         {
-            await socket.ConnectAsync(_address.Host, _address.Port, either.Token).ConfigureAwait(false);
             _stream = new DialledStream(socket, Sent);
 
             // The client would keep the connection for the next request to the same host.
@@ -304,6 +303,35 @@ internal sealed class LaneDial : IDisposable
         {
             socket.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Calls until somebody answers, with yes or no.</summary>
+    private async Task<Socket> ConnectSocketAsync(CancellationToken cancellationToken)
+    {
+        var addresses = await Dns.GetHostAddressesAsync(_address.Host, cancellationToken).ConfigureAwait(false);
+        while (true)
+        {
+            using var attempt = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            attempt.CancelAfter(WireLimits.ConnectTimeout);
+            var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            try
+            {
+                await socket.ConnectAsync(addresses, _address.Port, attempt.Token).ConfigureAwait(false);
+                return socket;
+            }
+            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+            {
+                socket.Dispose();
+
+                // It got no further than to one that is silent: another one first.
+                addresses = [.. addresses[1..], addresses[0]];
+            }
+            catch
+            {
+                socket.Dispose();
+                throw;
+            }
         }
     }
 }

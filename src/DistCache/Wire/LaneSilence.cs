@@ -1,7 +1,7 @@
 namespace DistCache.Wire;
 
 /// <summary>
-/// Finds that a lane hangs, as a cut link leaves it: a request ran out of time, another one <see cref="WireLimits.LongestSilence"/> later, and between
+/// Finds that a lane hangs, as a cut link leaves it: a request ran out of time, another one some seconds later, and between
 /// them nothing was heard and next to nothing taken.
 /// <para>
 /// Not at once. Where this process had no thread to spare for so long, what the peer said is here and waits to be read, as this did. So it looks
@@ -9,9 +9,10 @@ namespace DistCache.Wire;
 /// </para>
 /// </summary>
 /// <param name="time">For the silence.</param>
+/// <param name="longest">How long it may last: <see cref="WireLimits.LongestSilence"/> for this lane.</param>
 /// <param name="sentBytes">What the stream has taken so far.</param>
 /// <param name="giveUp">It hangs.</param>
-internal sealed class LaneSilence(TimeProvider time, Func<long> sentBytes, Action giveUp) : IDisposable
+internal sealed class LaneSilence(TimeProvider time, TimeSpan longest, Func<long> sentBytes, Action giveUp) : IDisposable
 {
     private readonly Lock _lock = new();
     private ITimer? _timer;
@@ -20,6 +21,18 @@ internal sealed class LaneSilence(TimeProvider time, Func<long> sentBytes, Actio
     private long _sentThen;
     private long _lookingSince;
     private bool _isLooking;
+
+    /// <summary>A request ran out of time some while ago, and nothing has come since.</summary>
+    public bool IsDoubtful
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return !IsAliveLocked() && time.GetElapsedTime(_silentSince) >= WireLimits.LastLook;
+            }
+        }
+    }
 
     /// <summary>Something came.</summary>
     public void Heard(long now) => Volatile.Write(ref _heardAt, now);
@@ -33,7 +46,7 @@ internal sealed class LaneSilence(TimeProvider time, Func<long> sentBytes, Actio
             {
                 (_silentSince, _sentThen) = (now, sentBytes());
             }
-            else if (!_isLooking && time.GetElapsedTime(_silentSince, now) >= WireLimits.LongestSilence)
+            else if (!_isLooking && time.GetElapsedTime(_silentSince, now) >= longest)
             {
                 LookLaterLocked(now);
             }

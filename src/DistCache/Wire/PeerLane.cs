@@ -52,12 +52,14 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
     }
 
     /// <summary>
-    /// Another lane to this address has just come to stand: if the last dial failed, the next one is not worth waiting for. Nor is it if the one
+    /// Another lane to this address has just come to stand: if this one hangs since the link was cut, it need not wait for TCP's next repetition. If
+    /// the last dial failed, the next one is not worth waiting for. Nor is it if the one
     /// under way fails: it may have been refused before the peer's port was open, and not know it yet. But only once for each dial of our own: lanes
     /// that stand and break at once would wake each other without end.
     /// </summary>
     public void Wake()
     {
+        _connection?.GiveUpIfDoubtful();
         lock (_lock)
         {
             if (_connection is not null || _wasWoken || _closed)

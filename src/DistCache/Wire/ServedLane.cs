@@ -24,6 +24,7 @@ internal sealed class ServedLane
     private readonly ChunkAssembly _chunks = new();
     private readonly AsyncSignal _handled = new(inline: false);
     private readonly CancellationTokenSource _lifetime;
+    private readonly CancellationTokenSource _reading;
     private byte[] _room = new byte[FirstRoomBytes];
     private int _inFlight;
 
@@ -34,7 +35,10 @@ internal sealed class ServedLane
         _reader = reader;
         _dialler = dialler;
         _writer = new BatchWriter(dialler.Lane, context.Clock, context.LargePace);
-        _lifetime = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, context.Closing.Token);
+        _lifetime = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted);
+
+        // A node that closes reads no more, but answers what it has read.
+        _reading = CancellationTokenSource.CreateLinkedTokenSource(_lifetime.Token, context.Closing.Token);
         reader.MaximumMessageBytes = WireLimits.MessageBytes(dialler.Lane);
     }
 
@@ -99,6 +103,7 @@ internal sealed class ServedLane
             _lifetime.CancelAfter(LastRepliesTimeout);
             await writing.ConfigureAwait(false);
             await _lifetime.CancelAsync().ConfigureAwait(false);
+            _reading.Dispose();
             _lifetime.Dispose();
         }
     }
@@ -125,21 +130,32 @@ internal sealed class ServedLane
 
     private async Task ReadLoopAsync()
     {
-        do
+        // The reader may wait for room just then.
+        using var limit = _context.Closing.Token.UnsafeRegister(static lane => ((ServedLane)lane!)._lifetime.CancelAfter(LastRepliesTimeout), this);
+        try
         {
-            if (_dialler.Lane == Lane.Data)
+            do
             {
-                _context.LargePace.NoteSmall(_context.Time.GetTimestamp());
-            }
+                if (_dialler.Lane == Lane.Data)
+                {
+                    _context.LargePace.NoteSmall(_context.Time.GetTimestamp());
+                }
 
-            while (HandleWhatCame())
-            {
-                await WaitForRoomAsync().ConfigureAwait(false);
-            }
+                while (HandleWhatCame())
+                {
+                    await WaitForRoomAsync().ConfigureAwait(false);
+                }
 
-            _writer.Wake();
+                _writer.Wake();
+            }
+            while (await _reader.FillAsync(_reading.Token).ConfigureAwait(false));
         }
-        while (await _reader.FillAsync(_lifetime.Token).ConfigureAwait(false));
+        catch (OperationCanceledException) when (_reading.IsCancellationRequested && !_lifetime.IsCancellationRequested)
+        {
+            // This node closes.
+            return;
+        }
+
         if (_reader.IsInsideMessage)
         {
             throw RefusalException.Malformed("The stream ends in the middle of a message.");

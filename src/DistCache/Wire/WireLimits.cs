@@ -29,6 +29,18 @@ internal static class WireLimits
     /// </summary>
     public static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// The same on the control lane. It is the one that is always asked something, and carries nothing that would be missed: so it is dialled while the
+    /// link is cut, and stands as soon as that is mended. Then the other lanes to that address are looked at (<see cref="PeerLane.Wake"/>).
+    /// </summary>
+    public static readonly TimeSpan LongestControlSilence = TimeSpan.FromSeconds(1);
+
+    /// <summary>
+    /// A dial that hears nothing at all from the peer's system begins anew, until <see cref="HandshakeTimeout"/>: TCP itself repeats after 1, 3 and 7
+    /// seconds, each time twice as late. No two nodes of a cluster are as far from each other as this.
+    /// </summary>
+    public static readonly TimeSpan ConnectTimeout = TimeSpan.FromMilliseconds(500);
+
     /// <summary>After that, until it is really given up: for what has come and was not read yet (<see cref="LaneSilence"/>).</summary>
     public static readonly TimeSpan LastLook = TimeSpan.FromMilliseconds(250);
 

@@ -4,44 +4,39 @@ using System.Diagnostics;
 namespace DistCache.ClusterTests;
 
 /// <summary>
-/// Mixed sets, removes and gets on all nodes of a cluster, by callers that each have keys of their own: so for every key the last
-/// acknowledged state is known without doubt, whichever nodes it went through. An operation that failed may or may not have happened, and
-/// may still happen later (its request may wait in a stopped process); the key is then left alone, and both states are right at the end.
+/// Mixed sets, removes and gets on all nodes of a cluster. Each caller writes keys of its own, and reads everybody's: so for every key the
+/// last acknowledged state is known without doubt, whichever nodes it went through. A write that failed may or may not have happened, and may still
+/// happen later (its request may wait in a stopped process); the key is then written no more, and both states are right at the end.
 /// </summary>
 internal sealed class Load(Cluster cluster, int keys, int seed)
 {
-    private const int Callers = 24;
+    public const int Callers = 24;
+
     private const int KeysPerRead = 500;
     private const double RemoveRatio = 0.10;
     private const double SetRatio = 0.45;
 
-    private readonly State[] _states = [.. Enumerable.Range(0, keys).Select(key => new State($"key:{key}"))];
+    private readonly KeyHistory[] _histories = [.. Enumerable.Range(0, keys).Select(key => new KeyHistory($"key:{key}"))];
     private readonly ConcurrentDictionary<int, bool> _away = new();
     private readonly ConcurrentQueue<double> _readMilliseconds = new();
-    private readonly ConcurrentQueue<string> _failures = new();
-    private readonly ConcurrentQueue<string> _readFailures = new();
+    private readonly ConcurrentQueue<FailedCall> _failures = new();
     private readonly Stopwatch _clock = new();
     private readonly CancellationTokenSource _stop = new();
     private Task _callers = Task.CompletedTask;
     private long _sequence;
     private long _acknowledged;
-    private long _failedWrites;
     private long _reads;
-    private long _failedReads;
 
     /// <summary>Sets and removes that were acknowledged.</summary>
     public long Acknowledged => Interlocked.Read(ref _acknowledged);
 
     public long Reads => Interlocked.Read(ref _reads);
 
-    /// <summary>Reads that threw, or showed something else than the last acknowledged state of a key that only the reader writes.</summary>
-    public long FailedReads => Interlocked.Read(ref _failedReads);
+    /// <summary>Since the start of the load.</summary>
+    public TimeSpan Elapsed => _clock.Elapsed;
 
-    /// <summary>What went wrong with the first reads and writes that failed.</summary>
-    public IEnumerable<string> Failures => _readFailures.Concat(_failures).Take(20);
-
-    /// <summary>Every read that failed: when, where, and what it showed.</summary>
-    public IEnumerable<string> ReadFailures => _readFailures;
+    /// <summary>Every call that failed, and every read that showed something older than what had been acknowledged when it began.</summary>
+    public IReadOnlyCollection<FailedCall> Failures => _failures;
 
     public void Start()
     {
@@ -66,11 +61,12 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
         List<string> lost = [];
         foreach (var index in cluster.Running)
         {
-            foreach (var part in _states.Chunk(KeysPerRead))
+            foreach (var part in _histories.Chunk(KeysPerRead))
             {
-                var values = await cluster[index].GetAsync([.. part.Select(state => state.Key)]);
-                lost.AddRange(part.Where((state, i) => !state.Allows(values[i])).Select((state, i) =>
-                    $"{Cluster.NameOf(index)}: {state} shows {values[Array.IndexOf(part, state)] ?? "nothing"}"));
+                var values = await cluster[index].GetAsync([.. part.Select(history => history.Key)]);
+                lost.AddRange(part.Zip(values)
+                    .Where(read => read.First.FindFault(read.First.Acknowledged, read.Second) is not null)
+                    .Select(read => $"{Cluster.NameOf(index)}: {read.First.FindFault(read.First.Acknowledged, read.Second)}"));
             }
         }
 
@@ -78,7 +74,7 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
     }
 
     public string Describe() => FormattableString.Invariant(
-        $"{Acknowledged:N0} writes acknowledged, {_failedWrites:N0} failed; {_reads:N0} reads, {FailedReads:N0} failed; seed {seed}");
+        $"{Acknowledged:N0} writes acknowledged, {Count(call => !call.IsRead):N0} failed; {_reads:N0} reads, {Count(call => call.IsRead):N0} failed, {Count(call => call.Outcome == Outcome.Older):N0} of these older; seed {seed}");
 
     /// <summary>Of the times that reads took the nodes since this was asked last.</summary>
     public double TakeReadPercentile99()
@@ -93,89 +89,77 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
         return times.Count == 0 ? 0 : times[times.Count * 99 / 100];
     }
 
+    private int Count(Func<FailedCall, bool> isMeant) => _failures.Count(isMeant);
+
     private async Task CallAsync(int caller)
     {
         var random = new Random(seed + caller);
-        var own = _states.Where((_, key) => key % Callers == caller).ToArray();
+        var own = _histories.Where((_, key) => key % Callers == caller).ToArray();
         while (!_stop.IsCancellationRequested)
         {
-            var state = own[random.Next(own.Length)];
             var nodes = cluster.Running.Where(index => !_away.ContainsKey(index)).ToArray();
-            if (nodes.Length == 0 || state.IsUnsure)
+            if (nodes.Length == 0)
             {
                 await Task.Yield();
                 continue;
             }
 
             var index = nodes[random.Next(nodes.Length)];
-            var node = cluster[index];
             var choice = random.NextDouble();
-            await (choice < SetRatio + RemoveRatio ? WriteAsync(node, state, choice < RemoveRatio) : ReadAsync(index, state));
+            var isWrite = choice < SetRatio + RemoveRatio;
+            var history = isWrite ? own[random.Next(own.Length)] : _histories[random.Next(_histories.Length)];
+            if (!isWrite)
+            {
+                await ReadAsync(index, history);
+            }
+            else if (!history.IsUnsure)
+            {
+                await WriteAsync(index, history, isRemove: choice < RemoveRatio);
+            }
         }
     }
 
-    private async Task WriteAsync(NodeProcess node, State state, bool isRemove)
+    private async Task WriteAsync(int index, KeyHistory history, bool isRemove)
     {
-        var value = isRemove ? null : $"{state.Key} write {Interlocked.Increment(ref _sequence)} {new string('.', 80)}";
+        var write = history.Begin(Interlocked.Increment(ref _sequence), isRemove);
+        var (node, began) = (cluster[index], _clock.Elapsed);
         try
         {
-            await (value is null ? node.RemoveAsync(state.Key) : node.SetAsync(state.Key, value));
-            state.Acknowledge(value);
+            await (write.Value is null ? node.RemoveAsync(history.Key) : node.SetAsync(history.Key, write.Value));
+            history.Acknowledge(write);
             Interlocked.Increment(ref _acknowledged);
         }
         catch (Exception e) when (e is NodeGoneException or NodeErrorException)
         {
-            state.Doubt(value);
-            Interlocked.Increment(ref _failedWrites);
-            _failures.Enqueue($"write: {e.Message}");
+            history.Doubt();
+            Fail(index, isRead: false, began, OutcomeOf(e), e.Message);
         }
     }
 
-    private async Task ReadAsync(int index, State state)
+    private async Task ReadAsync(int index, KeyHistory history)
     {
         Interlocked.Increment(ref _reads);
-        var began = _clock.Elapsed;
+        var (before, began) = (history.Acknowledged, _clock.Elapsed);
         try
         {
-            var (value, milliseconds) = await cluster[index].TimeGetAsync(state.Key);
+            var (value, milliseconds) = await cluster[index].TimeGetAsync(history.Key);
             _readMilliseconds.Enqueue(milliseconds);
-            if (!state.Allows(value))
+            if (history.FindFault(before, value) is { } fault)
             {
-                Fail($"{state} shows {value?.TrimEnd('.') ?? "nothing"}");
+                Fail(index, isRead: true, began, Outcome.Older, fault);
             }
         }
-        catch (NodeErrorException e)
+        catch (Exception e) when (e is NodeGoneException or NodeErrorException)
         {
-            Fail(e.Message);
-        }
-        catch (NodeGoneException)
-        {
-            // The process that was asked is not there any more: no promise of the cache is about that.
-        }
-
-        void Fail(string why)
-        {
-            Interlocked.Increment(ref _failedReads);
-            _readFailures.Enqueue(FormattableString.Invariant($"read through {Cluster.NameOf(index)} from {began.TotalSeconds:F3} to {_clock.Elapsed.TotalSeconds:F3} s: {why}"));
+            Fail(index, isRead: true, began, OutcomeOf(e), e.Message);
         }
     }
 
-    /// <summary>What a key may show. Only its own caller writes it, one operation after the other.</summary>
-    private sealed class State(string key)
-    {
-        private string? _acknowledged;
-        private string? _doubtful;
+    private static Outcome OutcomeOf(Exception exception) =>
+        exception is NodeGoneException ? Outcome.Gone
+        : exception.Message.Contains("this node has stopped", StringComparison.Ordinal) || exception.Message.StartsWith(nameof(ObjectDisposedException), StringComparison.Ordinal) ? Outcome.Stopped
+        : Outcome.Failed;
 
-        public string Key => key;
-
-        public bool IsUnsure { get; private set; }
-
-        public void Acknowledge(string? value) => _acknowledged = value;
-
-        public void Doubt(string? value) => (_doubtful, IsUnsure) = (value, true);
-
-        public bool Allows(string? value) => value == _acknowledged || (IsUnsure && value == _doubtful);
-
-        public override string ToString() => $"{key}, acknowledged as {_acknowledged?.TrimEnd('.') ?? "removed"}{(IsUnsure ? ", then in doubt" : "")},";
-    }
+    private void Fail(int index, bool isRead, TimeSpan began, Outcome outcome, string why) =>
+        _failures.Enqueue(new FailedCall(index, isRead, began, _clock.Elapsed, outcome, why));
 }

@@ -85,7 +85,40 @@ public sealed class NodeClusterTests
             Assert.That(await CacheOf(first).GetAsync($"key{i}", token), Is.EqualTo(new[] { (byte)i }));
         }
 
-        Assert.That(await CacheOf(second).GetAsync("key1", token), Is.Null.Or.EqualTo(new byte[] { 1 }), "a stopped node answers or misses, and does not throw");
+        var stopped = CacheOf(second);
+        Assert.Multiple(() =>
+        {
+            Assert.That(() => stopped.GetAsync("key1", token), Throws.TypeOf<DistCacheUnavailableException>().With.Message.Contains("this node has stopped"));
+            Assert.That(() => stopped.Get("key1"), Throws.TypeOf<DistCacheUnavailableException>().With.Message.Contains("this node has stopped"));
+            Assert.That(() => stopped.SetAsync("key1", [2], Forever, token), Throws.TypeOf<DistCacheUnavailableException>().With.Message.Contains("this node has stopped"));
+            Assert.That(() => stopped.Remove("key1"), Throws.TypeOf<DistCacheUnavailableException>().With.Message.Contains("this node has stopped"));
+        });
+        Assert.That(await CacheOf(first).GetAsync("key1", token), Is.EqualTo(new byte[] { 1 }), "what was refused changed nothing");
+    }
+
+    [Test]
+    public async Task ANode_ThatStopsWhileItIsAsked_AnswersFirst(CancellationToken token)
+    {
+        var ports = FreePorts(2);
+        var first = await StartAsync(ports[0], ports, null, replicas: 0, token);
+        var second = await StartAsync(ports[1], ports, null, replicas: 0, token);
+        await WaitAsync(() => OwnersOf(first) == 2 && OwnersOf(second) == 2, token);
+        var large = new byte[16 << 20];
+        var keys = Enumerable.Range(0, 1_000).Select(i => $"large{i}").Where(key => ViewOf(first).OwnersOf(key)[0] == $"127.0.0.1:{ports[0]}").Take(2).ToArray();
+        foreach (var key in keys)
+        {
+            await CacheOf(first).SetAsync(key, large, Forever, token);
+        }
+
+        // Only the other node has these: nothing can be answered from here.
+        var reads = keys.Select(key => CacheOf(second).GetAsync(key, token)).ToArray();
+        var writes = keys.Select(key => CacheOf(second).SetAsync($"{{{key}}} written", large, Forever, token)).ToArray();
+        var small = Enumerable.Range(0, 100).Select(i => CacheOf(second).SetAsync($"small{i}", [1], Forever, token)).ToArray();
+        Assert.That(reads.Any(read => !read.IsCompleted), Is.True, "or nothing is tested");
+        await second.Services.GetRequiredService<Node>().StopAsync();
+
+        Assert.That(await Task.WhenAll(reads), Has.All.Length.EqualTo(large.Length));
+        Assert.That(() => Task.WhenAll([.. writes, .. small]), Throws.Nothing);
     }
 
     /// <summary>Every level, the exceptions and all; in good days, when a node stops under load, and when its keys are refused.</summary>
@@ -157,7 +190,9 @@ public sealed class NodeClusterTests
         }
     }
 
-    private async Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token)
+    private Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token) => StartAsync(port, ports, secret, replicas: 1, token);
+
+    private async Task<IHost> StartAsync(int port, int[] ports, string? secret, int replicas, CancellationToken token)
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
         builder.Logging.ClearProviders().AddProvider(new LineLoggerProvider(_log)).SetMinimumLevel(LogLevel.Trace);
@@ -166,8 +201,9 @@ public sealed class NodeClusterTests
             options.Cluster.Listen = $"127.0.0.1:{port}";
             options.Cluster.Profile = ClusterProfile.Fast;
             options.Cluster.SharedSecret = secret;
-            options.Memory.SizeLimit = 16 << 20;
+            options.Memory.SizeLimit = 256 << 20;
             options.Replication.OnReadFailure = OnReadFailure.Throw;
+            options.Replication.ReplicaCount = replicas;
             foreach (var seed in ports)
             {
                 options.Cluster.Seeds.Add($"127.0.0.1:{seed}");

@@ -185,6 +185,39 @@ public sealed class TakeoverTests
         Assert.That(asleep.Held(key), Is.EqualTo(new byte[] { 2 }));
     }
 
+    /// <summary>After a split each side works by its own table until those of the other have settled.</summary>
+    [Test]
+    public async Task AMember_GivenUpForLong_IsAskedAsSoonAsItIsBack()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (here, there) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(here, here);
+        await here.SetAsync(key, [1]);
+        here.SeeLeaving([here], there, MemberState.Dead);
+        there.SeeLeaving([there], here, MemberState.Dead);
+        await there.SetAsync(key, [2]);
+        Assert.That(await here.GetAsync(key), Is.EqualTo(new byte[] { 1 }), "nothing else is known here");
+
+        here.SeeUnsettled(there);
+
+        Assert.That(here.Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.False);
+        Assert.That(await here.GetAsync(key), Is.EqualTo(new byte[] { 2 }));
+    }
+
+    /// <summary>Else every read of the larger side would ask it too, for a settle window.</summary>
+    [Test]
+    public void AMember_GivenUpForLongByTheLargerSide_IsAskedWhenItCounts()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var (here, beside, there) = (cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2]);
+        here.SeeLeaving([here, beside], there, MemberState.Dead);
+        var key = InMemoryCluster.KeyLedBy(here, here);
+
+        here.SeeLeaving([here, beside], there, MemberState.Alive);
+
+        Assert.That(here.Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.True);
+    }
+
     /// <summary>It led writes that nobody else has; the table never changed, since it was back before that.</summary>
     [Test]
     public void AMember_GivenUpForAMoment_IsAskedForWhatItHas()

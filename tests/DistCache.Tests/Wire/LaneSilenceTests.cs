@@ -17,7 +17,7 @@ internal sealed class LaneSilenceTests
     {
         (_sentBytes, _givenUp) = (0, 0);
         _time = new ManualTime();
-        _silence = new LaneSilence(_time, () => _sentBytes, () => _givenUp++);
+        _silence = new LaneSilence(_time, WireLimits.LongestSilence, () => _sentBytes, () => _givenUp++);
         _silence.Heard(_time.GetTimestamp());
         _time.Advance(Moment);
     }
@@ -55,6 +55,21 @@ internal sealed class LaneSilenceTests
         _time.Advance(TimeSpan.FromMinutes(1));
 
         Assert.That(_givenUp, Is.Zero);
+    }
+
+    [Test]
+    public void Lane_IsDoubtful_FromAWhileAfterATimeoutUntilItIsHeard()
+    {
+        Assert.That(_silence.IsDoubtful, Is.False);
+        _silence.RanOutOfTime();
+        _time.Advance(WireLimits.LastLook - Moment);
+        Assert.That(_silence.IsDoubtful, Is.False, "what was said may wait to be read");
+        _time.Advance(Moment);
+        Assert.That(_silence.IsDoubtful, Is.True);
+
+        _silence.Heard(_time.GetTimestamp());
+
+        Assert.That(_silence.IsDoubtful, Is.False);
     }
 
     /// <summary>A large value goes out, and there is nothing to say to it before its end.</summary>

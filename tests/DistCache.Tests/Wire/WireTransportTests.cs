@@ -376,6 +376,42 @@ internal sealed class WireTransportTests
         Assert.That(await question, Is.Not.TypeOf<PeerFault>());
     }
 
+    /// <summary>After a cut the lanes hang until TCP repeats: the first that is dialled anew ends that of the others.</summary>
+    [Test]
+    public async Task LaneThatHangs_IsGivenUp_WhenAnotherToTheSameAddressStands([Values] bool isHeardBetween)
+    {
+        var time = new ManualTime();
+        await using var here = TestNode.Create("patient", time: time);
+        var never = new TaskCompletionSource<PeerReply>();
+        using var arrived = new SemaphoreSlim(0);
+        _there.OnRequest = (_, request, _) =>
+        {
+            arrived.Release();
+            return request switch
+            {
+                HoldingsRequest => ValueTask.FromResult<PeerReply>(new HoldingsReply(7, new SlotSet(), [], IsWhole: true)),
+                ReadRequest read when Text(read.Key) == "never" => new ValueTask<PeerReply>(never.Task),
+                _ => ValueTask.FromResult(TestNode.Echo(request)),
+            };
+        };
+        var broken = 0;
+        here.Transport.Broken += _ => broken++;
+        var pending = here.SendAsync(_there, TestNode.Read("never"), TimeSpan.FromSeconds(1)).AsTask();
+        await arrived.WaitAsync(TestNode.Patience);
+        time.Advance(TimeSpan.FromSeconds(1));
+        await pending.WaitAsync(TestNode.Patience);
+        time.Advance(WireLimits.LastLook);
+        if (isHeardBetween)
+        {
+            await here.SendAsync(_there, TestNode.Read("heard"));
+        }
+
+        await here.SendAsync(_there, new HoldingsRequest(7));
+
+        Assert.That(broken, Is.EqualTo(isHeardBetween ? 0 : 1));
+        Assert.That(Text(await here.SendAsync(_there, TestNode.Read("next"))), Is.EqualTo("next"));
+    }
+
     [Test]
     public async Task Address_OfTheNodeItself_IsKnownAsSelf()
     {
@@ -564,6 +600,31 @@ internal sealed class WireTransportTests
     }
 
     [Test]
+    public async Task Dispose_AnswersWhatWasReadBefore()
+    {
+        var isHere = new TaskCompletionSource();
+        var reply = new TaskCompletionSource<PeerReply>();
+        _there.OnRequest = (_, _, _) =>
+        {
+            isHere.SetResult();
+            return new ValueTask<PeerReply>(reply.Task);
+        };
+        var pending = _here.SendAsync(_there, TestNode.Read("key"));
+        await isHere.Task.WaitAsync(TestNode.Patience);
+
+        var disposed = _there.DisposeAsync();
+        while (await TakesConnectionsAsync(_there.Address))
+        {
+        }
+
+        // The lanes were told before the port was closed.
+        reply.SetResult(TestNode.Hit(SampleMessages.Bytes("value")));
+
+        Assert.That(Text(await pending), Is.EqualTo("value"));
+        await disposed;
+    }
+
+    [Test]
     public async Task Dispose_WithLanesAndRequestsInFlight_EndsSoonAndFreesThePort()
     {
         var never = new TaskCompletionSource<PeerReply>();
@@ -586,6 +647,20 @@ internal sealed class WireTransportTests
         Assert.That(
             async () => await second.Transport.StartAsync(_there.Address, CancellationToken.None),
             Throws.TypeOf<IOException>().With.Message.EqualTo($"DistCache cannot listen on {_there.Address} (Cluster.Listen): the address is already in use."));
+    }
+
+    private static async Task<bool> TakesConnectionsAsync(PeerAddress address)
+    {
+        using var client = new TcpClient();
+        try
+        {
+            await client.ConnectAsync(address.Host, address.Port);
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
     }
 
     private static MessageKind ReadKind(byte[]? message)
