@@ -26,6 +26,9 @@ internal sealed class OwnershipChanges : IChecker
 
     public int Returns(SimulatedNode member, IEnumerable<SimulatedNode> observers, TimeSpan since = default) => Most(member, observers, true, since);
 
+    /// <summary>When the first table changed.</summary>
+    public TimeSpan? FirstChangeSince(TimeSpan since) => _changes.Where(change => change.At >= since).Min(change => (TimeSpan?)change.At);
+
     /// <summary>All changes in the tables of <paramref name="observers"/> that concern anybody but the given.</summary>
     public int ChangesOfOthers(SimulatedNode member, IEnumerable<SimulatedNode> observers)
     {

@@ -1,4 +1,5 @@
 using System.Net;
+using DistCache.Entries;
 using DistCache.Peers;
 using DistCache.Wire;
 using Microsoft.AspNetCore.Builder;
@@ -95,6 +96,46 @@ internal sealed class HostilePeerTests
         var reply = await read.WaitAsync(TestNode.Patience);
         Assert.That(reply is ReadReply, Is.EqualTo(expected), $"{reply}");
         Assert.That(dials, Is.EqualTo(MostDials));
+    }
+
+    /// <summary>Its value is the caller's again, and the peer is not to hold what came of it for ever.</summary>
+    [Test]
+    public async Task LargeRequest_GivenUpInTheMiddle_IsAbandonedAtThePeer([Values] bool byToken)
+    {
+        const int ValueBytes = 16 << 20;
+        var time = new ManualTime();
+        var (first, gate) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        var abandoned = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var chunks = 0;
+        await using var here = TestNode.Create("here", time: time);
+        await using var peer = await HostilePeer.StartAsync(
+            _ => [],
+            endsAfterwards: false,
+            onMessage: kind =>
+            {
+                chunks += kind == MessageKind.Chunk ? 1 : 0;
+                _ = kind == MessageKind.Abandon && abandoned.TrySetResult();
+                first.TrySetResult();
+                return gate.Task;
+            });
+        using var caller = new CancellationTokenSource();
+        var write = new WriteRequest("key"u8.ToArray(), false, default, RemainingTime.Unlimited, new byte[ValueBytes], WriteAck.All, 0, false);
+        var sending = here.Transport.SendAsync(peer.Address, write, TimeSpan.FromSeconds(1), caller.Token).AsTask();
+        await first.Task.WaitAsync(TestNode.Patience);
+
+        if (byToken)
+        {
+            await caller.CancelAsync();
+        }
+        else
+        {
+            time.Advance(TimeSpan.FromMinutes(1));
+        }
+
+        await ((Task)sending).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        gate.SetResult();
+        await abandoned.Task.WaitAsync(TestNode.Patience);
+        Assert.That(chunks, Is.LessThan(ValueBytes / LaneLimits.SentChunkBytes));
     }
 
     private static IEnumerable<TestCaseData> FalseProofs()
@@ -207,7 +248,7 @@ internal sealed class HostilePeerTests
         public PeerAddress Address => new("127.0.0.1", new Uri(web.Urls.Single()).Port);
 
         public static async Task<HostilePeer> StartAsync(
-            Func<uint, byte[]> reply, bool endsAfterwards, bool reflects = false, bool leavesAtOnce = false, Func<Hello, Task>? onHello = null, Func<byte[], byte[]>? prove = null)
+            Func<uint, byte[]> reply, bool endsAfterwards, bool reflects = false, bool leavesAtOnce = false, Func<Hello, Task>? onHello = null, Func<byte[], byte[]>? prove = null, Func<MessageKind, Task>? onMessage = null)
         {
             var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
             builder.WebHost.UseKestrelCore()
@@ -231,8 +272,9 @@ internal sealed class HostilePeerTests
 
                 while (!leavesAtOnce && await reader.ReadAsync(http.RequestAborted) is { } request)
                 {
-                    var id = ReadId(request);
-                    await http.Response.Body.WriteAsync(reply(id));
+                    var head = ReadHead(request);
+                    await (onMessage?.Invoke(head.Kind) ?? Task.CompletedTask);
+                    await http.Response.Body.WriteAsync(reply(head.Id));
                     if (endsAfterwards)
                     {
                         return;
@@ -250,10 +292,10 @@ internal sealed class HostilePeerTests
             await web.DisposeAsync();
         }
 
-        private static uint ReadId(ReadOnlyMemory<byte> request)
+        private static MessageHead ReadHead(ReadOnlyMemory<byte> request)
         {
             var fields = new MessagePackReader(request);
-            return MessageHead.Read(ref fields).Id;
+            return MessageHead.Read(ref fields);
         }
     }
 }
