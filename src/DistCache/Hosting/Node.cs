@@ -33,6 +33,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     private readonly WireTransport _transport;
     private volatile GossipLoop? _gossip;
     private volatile NodePhase _phase;
+    private bool _isStopped;
 
     public Node(IOptions<DistCacheOptions> options, TimeProvider time, ILoggerFactory? loggers = null)
     {
@@ -127,7 +128,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     /// </summary>
     public async Task StopAsync()
     {
-        if (_gossip is { } gossip)
+        if (_gossip is { } gossip && !Interlocked.Exchange(ref _isStopped, true))
         {
             _replicator.Close();
             await DrainAsync().ConfigureAwait(false);
@@ -194,7 +195,8 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     private async Task DrainAsync()
     {
         var started = _time.GetTimestamp();
-        var limit = _options.Replication.Timeout + (2 * LaneLimits.TimeForLargeReply);
+        var forLargest = 2 * LaneLimits.TimeFor(_options.Memory.MaximumValueBytes);
+        var limit = _options.Replication.Timeout + (forLargest > LaneLimits.TimeForLargeReply ? forLargest : LaneLimits.TimeForLargeReply);
         while (!_replicator.IsIdle && _time.GetElapsedTime(started) < limit)
         {
             await Task.Delay(DrainPoll, _time).ConfigureAwait(false);

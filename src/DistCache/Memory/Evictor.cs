@@ -23,6 +23,7 @@ internal sealed class Evictor(
     /// <summary>A free chunk of the class: its own, of a new page, of its own victim, or of a page that an older class gives.</summary>
     public uint Allocate(int sizeClass)
     {
+        var wasGiven = false;
         while (true)
         {
             var handle = slabs.TryAllocate(sizeClass);
@@ -51,10 +52,12 @@ internal sealed class Evictor(
                 continue;
             }
 
-            var giver = OlderClass(sizeClass);
+            // Another shard may be quicker to take the page, or a reader hold it: then it is the class's own turn, and the lock is not held for a second page.
+            var giver = wasGiven ? NoClass : OlderClass(sizeClass);
             if (giver >= 0)
             {
                 GivePageOf(giver);
+                wasGiven = true;
             }
             else
             {

@@ -117,8 +117,10 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
     {
         if (!ReferenceEquals(old.Import, routing.Import))
         {
-            Log.TableChanged(logger, routing.Table.Nodes.Length, routing.Table.Hash, routing.Import.PendingSlots().Count);
+            // In this order: a log that fails must not leave an import that nobody runs.
+            var pending = routing.Import.PendingSlots().Count;
             ImportBegins?.Invoke(routing);
+            Log.TableChanged(logger, routing.Table.Nodes.Length, routing.Table.Hash, pending);
         }
 
         RoutingChanged?.Invoke();
@@ -168,12 +170,38 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
     /// member. The rest: at members that were not in the old table, or not in this life, or given up, since they may come from another
     /// side of a split, or have written before they joined.
     /// </summary>
-    private static Import ImportFor(Routing old, MembershipView view, SlotTable table, bool doubtsAll)
+    private Import ImportFor(Routing old, MembershipView view, SlotTable table, bool doubtsAll)
     {
         var (owned, taken) = SlotsOf(old, table, view.Self.Name);
+        var ledElsewhere = doubtsAll ? [] : LedElsewhere(old, view, table, owned);
         return new Import(view.Members
             .Where(member => member.Name != view.Self.Name && MayHold(member))
-            .Select(member => (member, old.Knows(member.Record.Identity) && !HasReturned(member, old) && !doubtsAll ? taken : owned)));
+            .Select(member => (member, old.Knows(member.Record.Identity) && !HasReturned(member, old) && !doubtsAll ? taken : ledElsewhere.GetValueOrDefault(member.Name, owned))));
+    }
+
+    /// <summary>
+    /// Of the owned slots what others have had to themselves, who do not count for the table yet: by a table of their own. They are asked for the rest
+    /// when they count. After a long cut that may be half of a cluster, and each read would ask them all until then.
+    /// </summary>
+    private Dictionary<NodeName, SlotSet> LedElsewhere(Routing old, MembershipView view, SlotTable table, SlotSet owned)
+    {
+        List<Member> aside = [.. view.Members.Where(member => member.State is MemberState.Alive or MemberState.Suspect && table.IndexOf(member.Name) < 0 && !old.Knows(member.Record.Identity))];
+        var led = aside.ToDictionary(static member => member.Name, static _ => new SlotSet());
+        if (aside.Count == 0)
+        {
+            return led;
+        }
+
+        var theirs = BuildTable(aside, replicaCount);
+        foreach (var slot in owned)
+        {
+            foreach (var owner in theirs.Owners(slot))
+            {
+                led[theirs.Nodes[owner].Name].Add(slot);
+            }
+        }
+
+        return led;
     }
 
     /// <summary>All slots that this node owns, and those among them that it cannot vouch for.</summary>

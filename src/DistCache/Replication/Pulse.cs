@@ -36,7 +36,7 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
     /// <summary>Signs may: after a quarter of the timeout others give a copy up, and pass this node over.</summary>
     private readonly TimeSpan _patienceForSigns = timeout / 4 > SmallestPatience ? timeout / 4 : SmallestPatience;
 
-    private ITimer? _beats;
+    private volatile ITimer? _beats;
     private ITimer? _signs;
     private string? _lastFailure;
     private long _lastSign;
@@ -60,6 +60,9 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
     {
         _beats?.Dispose();
         _signs?.Dispose();
+
+        // Nothing is noted from here on, so nothing is late.
+        _beats = null;
     }
 
     /// <summary>If the process stood still until just now, <see cref="Ownership.Current"/> is another routing from here on.</summary>

@@ -68,6 +68,12 @@ internal sealed class CacheProcess : IProcess
             await Task.Delay(TimeSpan.FromMilliseconds(50), _time);
         }
 
+        Replicator.Close();
+        for (started = _time.GetTimestamp(); !Replicator.IsIdle && _time.GetElapsedTime(started) < LeaveTimeout;)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(5), _time);
+        }
+
         await Membership.Loop.LeftAsync(CancellationToken.None);
         Replicator.Stop();
         await Membership.Loop.DisposeAsync();

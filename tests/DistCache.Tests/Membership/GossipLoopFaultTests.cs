@@ -1,7 +1,6 @@
 using System.Globalization;
 using DistCache.Membership;
 using DistCache.Peers;
-using Microsoft.Extensions.Logging;
 
 namespace DistCache.Tests.Membership;
 
@@ -184,16 +183,5 @@ public sealed class GossipLoopFaultTests
         public override int Next(int maxValue) => IsFaulty ? throw new InvalidOperationException("A defect.") : base.Next(maxValue);
 
         public override long NextInt64(long maxValue) => IsFaulty ? throw new InvalidOperationException("A defect.") : base.NextInt64(maxValue);
-    }
-
-    private sealed class FaultyLogger : ILogger
-    {
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-            throw new InvalidOperationException("The log is full.");
     }
 }

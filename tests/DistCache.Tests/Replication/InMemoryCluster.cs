@@ -187,10 +187,14 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
         Replicator.Ownership.Update(ViewOf(settled, stateOf));
 
     /// <summary>Takes a view in which one member is leaving, or is in another state, and the others own everything.</summary>
-    public void SeeLeaving(IReadOnlyCollection<InMemoryNode> settled, InMemoryNode leaver, MemberState state = MemberState.Leaving)
+    public void SeeLeaving(IReadOnlyCollection<InMemoryNode> settled, InMemoryNode leaver, MemberState state = MemberState.Leaving) => See(settled, [leaver], state);
+
+    /// <summary>Takes a view in which some count for the table and others, in this state, do not.</summary>
+    public void See(IReadOnlyCollection<InMemoryNode> settled, IReadOnlyCollection<InMemoryNode> aside, MemberState state)
     {
-        var all = ViewOf([.. settled, leaver], node => node == leaver ? state : MemberState.Alive);
-        var members = all.Members.Select(member => member with { IsSettled = member.Name != leaver.Identity.Name }).ToList();
+        var names = aside.Select(static node => node.Identity.Name).ToHashSet();
+        var members = ViewOf([.. settled, .. aside], node => names.Contains(node.Identity.Name) ? state : MemberState.Alive).Members
+            .Select(member => member with { IsSettled = !names.Contains(member.Name) }).ToList();
         Replicator.Ownership.Update(new MembershipView(members.First(member => member.Name == Identity.Name), [.. members]));
     }
 
@@ -200,14 +204,6 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
         var view = Replicator.Ownership.Current.View;
         var self = view.Self with { Record = view.Self.Record with { Refutation = view.Self.Record.Refutation + 1 } };
         Replicator.Ownership.Update(new MembershipView(self, view.Members.Replace(view.Self, self)));
-    }
-
-    /// <summary>Takes a view in which only itself is settled, and another one is alive.</summary>
-    public void SeeUnsettled(InMemoryNode other)
-    {
-        var all = ViewOf([this, other], _ => MemberState.Alive);
-        var members = all.Members.Select(member => member with { IsSettled = member.Name == Identity.Name }).ToList();
-        Replicator.Ownership.Update(new MembershipView(members.First(member => member.Name == Identity.Name), [.. members]));
     }
 
     public async Task<WriteReply> SetAsync(byte[] key, byte[] value, RemainingTime? remaining = null, CancellationToken token = default) =>

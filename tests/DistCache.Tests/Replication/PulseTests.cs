@@ -102,6 +102,29 @@ public sealed class PulseTests : IDisposable
         Assert.That(_logger.Lines.Count(static line => line.StartsWith("Pulse", StringComparison.Ordinal)), Is.EqualTo(1));
     }
 
+    /// <summary>An application may go on asking a node that has stopped.</summary>
+    [Test]
+    public void Pulse_ThatHasEnded_FindsNothingLate()
+    {
+        var stuck = new StuckTimers(_cluster.Time);
+        var pulse = Start(stuck, stuck);
+        pulse.Stop();
+        _cluster.Time.Advance(10 * Timeout);
+        pulse.NoticeStandstill();
+        Assert.That(_doubts, Is.Zero);
+    }
+
+    /// <summary>The doubt is there for all to see: if nobody fetched what it wants, all would be asked for everything for ever.</summary>
+    [Test]
+    public void Doubt_WhoseLogFails_IsSeenToAllTheSame()
+    {
+        var view = _cluster.Nodes[0].Replicator.Ownership.Current.View;
+        var ownership = new Ownership(view, new Absences(_cluster.Time, TimeSpan.FromHours(1)), 1, new FaultyLogger());
+        ownership.ImportBegins += _ => _doubts++;
+        Assert.That(() => ownership.Doubt(static () => Timeout, static () => { }), Throws.InvalidOperationException);
+        Assert.That(_doubts, Is.EqualTo(1));
+    }
+
     private Pulse Start(TimeProvider time, TimeProvider signTime)
     {
         var ownership = _cluster.Nodes[0].Replicator.Ownership;

@@ -198,10 +198,49 @@ public sealed class TakeoverTests
         await there.SetAsync(key, [2]);
         Assert.That(await here.GetAsync(key), Is.EqualTo(new byte[] { 1 }), "nothing else is known here");
 
-        here.SeeUnsettled(there);
+        here.See([here], [there], MemberState.Alive);
 
         Assert.That(here.Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.False);
         Assert.That(await here.GetAsync(key), Is.EqualTo(new byte[] { 2 }));
+    }
+
+    /// <summary>Each read asks two who own the key by the table here, and two who did on the other side; not everybody who is back.</summary>
+    [Test]
+    public async Task HalfOfTheCluster_GivenUpForLong_IsAskedByItsOwnTable()
+    {
+        using var cluster = new InMemoryCluster([.. Enumerable.Range(0, 40).Select(static number => $"node{number}")]);
+        var (half, otherHalf) = (cluster.Nodes.Take(20).ToArray(), cluster.Nodes.Skip(20).ToArray());
+        SeeEachOther(MemberState.Dead);
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        var (here, there) = (half[0], otherHalf[0]);
+        var keys = Enumerable.Range(0, 50).Select(Key).ToArray();
+        foreach (var key in keys)
+        {
+            await here.SetAsync(key, [1]);
+            await there.SetAsync(key, [2]);
+        }
+
+        SeeEachOther(MemberState.Alive);
+
+        foreach (var key in keys)
+        {
+            cluster.Delivered.Clear();
+            Assert.That(await here.GetAsync(key), Is.EqualTo(new byte[] { 2 }));
+            Assert.That(cluster.Delivered.Count(static delivered => delivered.Request is ReadRequest), Is.LessThanOrEqualTo(4));
+        }
+
+        void SeeEachOther(MemberState state)
+        {
+            foreach (var node in half)
+            {
+                node.See(half, otherHalf, state);
+            }
+
+            foreach (var node in otherHalf)
+            {
+                node.See(otherHalf, half, state);
+            }
+        }
     }
 
     /// <summary>Else every read of the larger side would ask it too, for a settle window.</summary>
@@ -323,7 +362,7 @@ public sealed class TakeoverTests
     {
         using var cluster = new InMemoryCluster("a", "b");
         var alone = cluster.Nodes[0];
-        alone.SeeUnsettled(cluster.Nodes[1]);
+        alone.See([alone], [cluster.Nodes[1]], MemberState.Alive);
         var reply = await alone.SetAsync(Key(1), [1]);
         Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
     }
