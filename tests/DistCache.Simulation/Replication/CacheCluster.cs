@@ -229,10 +229,10 @@ internal sealed class CacheCluster : IDisposable
 
     private async Task ReadAndJudgeAsync(SimulatedNode node, string key)
     {
-        var start = Simulation.Elapsed;
+        var (start, hadStopped) = (Simulation.Elapsed, CacheOf(node).HasStopped);
         var (answered, value) = await CacheOf(node).ReadAsync(key);
         Reads++;
-        var wrong = answered ? History.Judge(key, value, start, Simulation.Elapsed) : $"{key} was not answered";
+        var wrong = answered ? History.Judge(key, value, start, Simulation.Elapsed) : hadStopped ? null : $"{key} was not answered";
         History.Use(key, Simulation.Elapsed);
         if (JudgesReads && wrong is not null)
         {

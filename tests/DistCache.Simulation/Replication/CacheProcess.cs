@@ -52,6 +52,9 @@ internal sealed class CacheProcess : IProcess
     /// <summary>So long after its membership it has its table, which differs from the others' meanwhile. Only ever longer: what comes later must not overtake.</summary>
     public TimeSpan TableDelay { get; set; }
 
+    /// <summary>It refuses what its callers ask from now on.</summary>
+    public bool HasStopped { get; private set; }
+
     public void Start()
     {
         Replicator.Start();
@@ -68,6 +71,7 @@ internal sealed class CacheProcess : IProcess
             await Task.Delay(TimeSpan.FromMilliseconds(50), _time);
         }
 
+        HasStopped = true;
         Replicator.Close();
         for (started = _time.GetTimestamp(); !Replicator.IsIdle && _time.GetElapsedTime(started) < LeaveTimeout;)
         {
