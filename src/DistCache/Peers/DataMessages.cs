@@ -125,7 +125,7 @@ internal enum WriteOutcome : byte
     /// <summary>The entry does not fit into the receiver's memory budget.</summary>
     TooLarge,
 
-    /// <summary>An owner holds a higher version: the sender stamps the write again, above that.</summary>
+    /// <summary>An owner holds a higher version: the sender stamps the write again, above that. The copies in the reply are of this version or of a higher one.</summary>
     Older,
 
     /// <summary>Fewer members are reachable than must be for a write; nothing was written. The counts in the reply are of members.</summary>

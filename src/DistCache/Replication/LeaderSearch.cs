@@ -7,19 +7,29 @@ namespace DistCache.Replication;
 /// <summary>Who is to lead a write, and whom it has asked so far.</summary>
 internal sealed class LeaderSearch
 {
+    /// <summary>
+    /// So many are asked in a round of those whom the writer's table lacks, and so many of the next on the ring: what a round costs must not grow with the
+    /// cluster, and loads that are bounded move a slot on by a node or two.
+    /// </summary>
+    private const int MaximumGuesses = 3;
+
     private readonly PeerCalls _calls;
-    private readonly CopySender _copies;
+    private readonly bool _mayGuess;
     private readonly HashSet<NodeIdentity> _silent = [];
 
-    /// <summary>Who had nothing more to say, under the table by which he was asked.</summary>
-    private readonly HashSet<(NodeIdentity Identity, ulong TableHash)> _answered = [];
+    /// <summary>Who does not own the slot, or not yet, as he said under the table by which he was asked; in this round.</summary>
+    private readonly HashSet<(NodeIdentity Identity, ulong TableHash)> _refused = [];
+
+    /// <summary>Who holds a later version, or has taken this one and knows of a later one; under the table by which he was asked.</summary>
+    private readonly HashSet<(NodeIdentity Identity, ulong TableHash)> _ahead = [];
+    private bool _tablesDiffer;
 
     /// <param name="calls">Knows who is believed to answer.</param>
-    /// <param name="copies">Knows the order on the ring.</param>
+    /// <param name="mayGuess">The value may be sent to members that own its slot by other tables at best.</param>
     /// <param name="silent">The primary, if it gave no answer when it was sent its copy.</param>
-    public LeaderSearch(PeerCalls calls, CopySender copies, Member? silent)
+    public LeaderSearch(PeerCalls calls, bool mayGuess, Member? silent)
     {
-        (_calls, _copies) = (calls, copies);
+        (_calls, _mayGuess) = (calls, mayGuess);
         if (silent is not null)
         {
             GiveUp(silent);
@@ -29,13 +39,13 @@ internal sealed class LeaderSearch
     /// <summary>Somebody gave no answer: whoever leads now does not wait for him.</summary>
     public bool HasGivenUp => _silent.Count > 0;
 
-    /// <summary>Somebody said that he does not own the slot.</summary>
-    public bool WasDisowned { get; private set; }
+    /// <summary>Somebody who said in this round that he does not own the slot may own it in a moment, or name another table.</summary>
+    public bool IsWorthARest => _refused.Count > 0;
 
     /// <summary>
     /// The acting primary: the first owner in ring order that is worth waiting for; if there is none, the first that was not asked and may be there. Where
-    /// owners say that they are none, tables differ, and whoever owns the slot by his own leads: likeliest are those whom this table lacks, then the next on the
-    /// ring. Null if nobody is left to ask.
+    /// one works by another table, whoever owns the slot by his own leads: likeliest are those whom this table lacks, then the next on the ring.
+    /// Null if nobody is left to ask.
     /// </summary>
     public Member? Find(Routing routing, Slot slot)
     {
@@ -56,27 +66,40 @@ internal sealed class LeaderSearch
             doubtful ??= owner;
         }
 
-        return doubtful is not null || !WasDisowned ? doubtful : FindByOtherTables(routing, slot);
+        return doubtful is not null || !_tablesDiffer || !_mayGuess ? doubtful : FindByOtherTables(routing, slot);
     }
 
     public void GiveUp(Member member) => _silent.Add(member.Record.Identity);
 
-    public void HasAnswered(Member member, Routing routing) => _answered.Add((member.Record.Identity, routing.Table.Hash));
-
-    public void Disowns(Member member, Routing routing)
+    /// <summary>He does not own the slot by the table that he names, or is not ready to.</summary>
+    public void Refuses(Member member, Routing routing, ulong tableHash)
     {
-        WasDisowned = true;
-        HasAnswered(member, routing);
+        _tablesDiffer |= tableHash != routing.Table.Hash;
+        _refused.Add((member.Record.Identity, routing.Table.Hash));
     }
 
-    /// <summary>Whoever answered may have another table by now.</summary>
-    public void BeginAgain() => _answered.Clear();
+    /// <summary>He need not be asked any more, and has this version or a later one: so many do by this table.</summary>
+    public int IsAhead(Member member, Routing routing)
+    {
+        _ahead.Add((member.Record.Identity, routing.Table.Hash));
+        return _ahead.Count(one => one.TableHash == routing.Table.Hash);
+    }
 
-    private Member? FindByOtherTables(Routing routing, Slot slot) => routing.LiveMembers
-        .Where(member => routing.Table.IndexOf(member.Name) < 0)
-        .Concat(_copies.StandIns(routing, slot))
+    /// <summary>Whoever refused may own the slot by now, and tables may be equal.</summary>
+    public void BeginAgain()
+    {
+        _refused.Clear();
+        _tablesDiffer = false;
+    }
+
+    /// <summary>Taken before it is looked who was asked: so many in a round, however many of them do not answer.</summary>
+    private Member? FindByOtherTables(Routing routing, Slot slot) => routing.LackingFrom(slot).Take(MaximumGuesses)
+        .Concat(routing.Table.Successors(slot).Select(index => routing[index]).Where(Ownership.MayHold).Take(MaximumGuesses))
         .FirstOrDefault(member => !routing.IsSelf(member) && _calls.IsUsable(member) && !WasAsked(member, routing));
 
-    private bool WasAsked(Member member, Routing routing) =>
-        _silent.Contains(member.Record.Identity) || _answered.Contains((member.Record.Identity, routing.Table.Hash));
+    private bool WasAsked(Member member, Routing routing)
+    {
+        var asked = (member.Record.Identity, routing.Table.Hash);
+        return _silent.Contains(asked.Identity) || _refused.Contains(asked) || _ahead.Contains(asked);
+    }
 }

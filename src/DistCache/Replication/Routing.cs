@@ -14,6 +14,9 @@ internal sealed class Routing
 {
     private readonly ImmutableArray<Member> _byIndex;
 
+    /// <summary>The other live members that the table lacks, and their own ring: made where somebody asks for it, which is seldom and takes a while.</summary>
+    private readonly Lazy<(ImmutableArray<Member> Members, HashRing? Ring)> _lacking;
+
     public Routing(MembershipView view, SlotTable table, Import import, bool isUnsure = false)
     {
         View = view;
@@ -24,6 +27,7 @@ internal sealed class Routing
         Origin = view.Self.Record.Identity.Origin;
         _byIndex = [.. table.Nodes.Select(node => view.Find(node.Name)!)];
         LiveMembers = [.. view.Members.Where(member => member.State is MemberState.Alive or MemberState.Suspect or MemberState.Leaving)];
+        _lacking = new Lazy<(ImmutableArray<Member>, HashRing?)>(FindLacking);
         IsOnlyNode = IsAlone && table.Nodes.Length == 1 && !isUnsure;
     }
 
@@ -73,5 +77,18 @@ internal sealed class Routing
         }
 
         return Import.IsPending(slot) ? Standing.Importing : position == 0 ? Standing.Primary : Standing.Replica;
+    }
+
+    /// <summary>
+    /// The other live members that the table lacks, in the order in which they are met clockwise from the slot on: where they join, the first of them is the
+    /// likeliest to own it.
+    /// </summary>
+    public IEnumerable<Member> LackingFrom(Slot slot) =>
+        _lacking.Value is (var members, { } ring) ? ring.NodesFrom(slot).Select(index => members[index]) : [];
+
+    private (ImmutableArray<Member> Members, HashRing? Ring) FindLacking()
+    {
+        ImmutableArray<Member> members = [.. LiveMembers.Where(member => !IsSelf(member) && Table.IndexOf(member.Name) < 0)];
+        return (members, members.IsEmpty ? null : HashRing.Build([.. members.Select(static member => new RingNode(member.Name, member.Record.Zone))]));
     }
 }

@@ -17,7 +17,7 @@ namespace DistCache.Replication;
 /// value, the acting primary leads the write: the first owner in ring order that is believed to answer.</item>
 /// <item>That one applies it, and sends it to all other owners at once.</item>
 /// <item>An owner that is silent for a quarter of the timeout is stood in for by the next node on the ring; one that is known not to answer, at once.</item>
-/// <item>Where owners say that they are none, tables differ: whoever owns the slot by his own leads, and as long as nobody does it is asked again.</item>
+/// <item>Where owners say that they are none, they are asked again after a rest; where they work by other tables, whoever owns the slot by his own leads.</item>
 /// <item>It is acknowledged when enough copies exist, never more than members are reachable.</item>
 /// <item>An owner that did not take its copy is owed it: see <see cref="Debts"/>.</item>
 /// <item>Where the table of whoever writes changed meanwhile, it goes to the owners by the new one as well, before it is acknowledged.</item>
@@ -28,7 +28,7 @@ namespace DistCache.Replication;
 internal sealed class WritePath(
     Ownership ownership, MemoryTier memory, PeerCalls calls, Debts debts, HybridClock clock, TimeProvider time, ReplicationOptions options)
 {
-    /// <summary>So long a write waits that everybody has disowned, before it asks them again: tables become equal by members' words, and by time.</summary>
+    /// <summary>So long a write waits that all have refused to lead, before it asks them again: tables become equal by members' words, and by time.</summary>
     private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(50);
 
     /// <summary>How often a write is stamped again above a version that a replica held.</summary>
@@ -229,7 +229,7 @@ internal sealed class WritePath(
         var slot = Slot.Of(entry.Key.Span);
         var request = new WriteRequest(
             entry.Key, entry.Flags == EntryFlags.Tombstone, entry.Version, entry.Remaining, entry.Value, options.WriteAck, TableHash: 0, PassedOver: false);
-        var search = new LeaderSearch(calls, _copies, write.SilentPrimary);
+        var search = new LeaderSearch(calls, mayGuess: entry.Value.Length <= LaneLimits.InlineBytes, write.SilentPrimary);
         var stamps = write.IsStampSpent ? 1 : 0;
         WriteReply? acknowledged = null;
         for (var isNew = write.IsStampSpent; ;)
@@ -238,7 +238,7 @@ internal sealed class WritePath(
             var routing = ownership.Current;
             var left = options.Timeout - time.GetElapsedTime(write.StartedAt);
             var target = left > TimeSpan.Zero ? search.Find(routing, slot) : null;
-            if (target is null && left > RetryDelay && search.WasDisowned)
+            if (target is null && acknowledged is null && left > RetryDelay && search.IsWorthARest)
             {
                 search.BeginAgain();
                 await Task.Delay(RetryDelay, time, CancellationToken.None).ConfigureAwait(false);
@@ -268,22 +268,21 @@ internal sealed class WritePath(
                     // The reply brought the clock along that the next stamp must be above.
                     isNew = true;
                     break;
-                case WriteReply { Outcome: WriteOutcome.Older } superseded:
-                    // Others write this key all the time: one of theirs is the later one. The leader has it; the other owners must have this one at least.
-                    acknowledged ??= superseded with { Outcome = WriteOutcome.Acknowledged };
-                    if (superseded.Copies > 0 || !write.IsAwaited)
+                case WriteReply { Outcome: WriteOutcome.Older } superseded
+                    when write.IsAwaited && Math.Max(superseded.Copies, search.IsAhead(target, routing)) < superseded.NeededCopies:
+                    // Others write this key all the time: one of theirs is the later one. So many owners as any write needs must have that or this one.
+                    break;
+                case WriteReply { Outcome: WriteOutcome.Acknowledged or WriteOutcome.Older } written:
+                    acknowledged = written with { Outcome = WriteOutcome.Acknowledged };
+                    if (IsCurrent(routing))
                     {
                         return acknowledged;
                     }
 
-                    search.HasAnswered(target, routing);
-                    break;
-                case WriteReply { Outcome: WriteOutcome.Acknowledged } written when !IsCurrent(routing):
                     // By a table that is over: a node that joins knows some members before the others, and the primary may be among those.
-                    acknowledged = written;
                     break;
-                case WriteReply { Outcome: WriteOutcome.NotMine }:
-                    search.Disowns(target, routing);
+                case WriteReply { Outcome: WriteOutcome.NotMine } refusal:
+                    search.Refuses(target, routing, refusal.TableHash);
                     break;
                 case WriteReply last:
                     return acknowledged ?? last;
@@ -376,7 +375,9 @@ internal sealed class WritePath(
             {
                 clock.TryMerge(held.Clock);
                 tally.Close();
-                return new WriteReply(applied == ApplyOutcome.Older ? WriteOutcome.Older : WriteOutcome.TooLarge, routing.Table.Hash, 0, 0);
+                return applied == ApplyOutcome.Older
+                    ? new WriteReply(WriteOutcome.Older, routing.Table.Hash, Needed(routing, request.Ack), 1)
+                    : new WriteReply(WriteOutcome.TooLarge, routing.Table.Hash, 0, 0);
             }
 
             _copies.Send(routing, slot, request.PassedOver, tally);

@@ -357,36 +357,6 @@ public sealed class WritePathTests
         Assert.That(cluster.Nodes.Select(node => node.Held(key)), Is.All.Null, "nobody leads a write of what it does not own");
     }
 
-    /// <summary>Everybody knows the newcomer; for its owner of old it counts already, and not yet for the writer.</summary>
-    [Test]
-    public async Task Set_WhoseOwnerDisownsTheKey_IsLedByWhoeverOwnsItByHisOwnTable()
-    {
-        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b", "c");
-        var (writer, newcomer, key) = LetOneJoin(cluster);
-        var write = writer.SetAsync(key, [1]);
-        Assert.That(write.IsCompleted, Is.True, "at once");
-        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
-        Assert.That(newcomer.Held(key), Is.EqualTo(new byte[] { 1 }));
-    }
-
-    /// <summary>The newcomer does not know yet that it counts.</summary>
-    [Test]
-    public async Task Set_ThatEverybodyDisowns_IsMadeAsSoonAsSomebodyOwnsTheKey()
-    {
-        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b", "c");
-        var (writer, newcomer, key) = LetOneJoin(cluster);
-        newcomer.SeeLeaving(cluster.Nodes.Take(2).ToArray(), newcomer, MemberState.Alive);
-        var write = writer.SetAsync(key, [1]);
-        cluster.Time.Advance(cluster.Options.Timeout / 2);
-        Assert.That(write.IsCompleted, Is.False);
-
-        newcomer.See(cluster.Nodes, static _ => MemberState.Alive);
-        cluster.Time.Advance(Step);
-        Assert.That(write.IsCompleted, Is.True);
-        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
-        Assert.That(newcomer.Held(key), Is.EqualTo(new byte[] { 1 }));
-    }
-
     /// <summary>A node that joins knows some members before the others. Found by a rolling restart under load.</summary>
     [Test]
     public async Task Set_WhereTheWritersTableChangesMeanwhile_IsHeldByTheNewPrimaryWhenItIsAcknowledged()
@@ -467,17 +437,7 @@ public sealed class WritePathTests
         Assert.That(cluster.Time.GetElapsedTime(started), Is.LessThanOrEqualTo(cluster.Options.Timeout));
     }
 
-    /// <summary>The last node counts for the second and for itself, and not yet for the first; with a key that it leads then, and the second before.</summary>
-    private static (InMemoryNode Writer, InMemoryNode Newcomer, byte[] Key) LetOneJoin(InMemoryCluster cluster)
-    {
-        var (writer, other, newcomer) = (cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2]);
-        writer.SeeLeaving([writer, other], newcomer, MemberState.Alive);
-        var key = Enumerable.Range(0, 1_000).Select(i => Encoding.UTF8.GetBytes($"key{i}"))
-            .First(key => OwnerBy(writer, key) == other.Identity.Name && OwnerBy(other, key) == newcomer.Identity.Name);
-        return (writer, newcomer, key);
-    }
-
-    private static NodeName OwnerBy(InMemoryNode viewer, byte[] key)
+    internal static NodeName OwnerBy(InMemoryNode viewer, byte[] key)
     {
         var table = viewer.Replicator.Ownership.Current.Table;
         return table.Nodes[table.Owners(Slot.Of(key))[0]].Name;
