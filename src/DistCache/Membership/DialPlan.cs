@@ -21,7 +21,7 @@ internal sealed class DialPlan(Beliefs beliefs, Random random)
     /// </summary>
     public IReadOnlyCollection<PeerAddress> Choose(IEnumerable<PeerAddress> seeds)
     {
-        var known = beliefs.LiveOthers.Select(entry => entry.Record.Address).Append(beliefs.Self.Record.Address).ToHashSet();
+        var known = InhabitedAddresses();
         var unknown = seeds.Where(address => !known.Contains(address) && !IsAliasOfLive(address)).ToArray();
         random.Shuffle(unknown);
         var chosen = unknown.Take(known.Count > 1 ? MaximumDials : unknown.Length).ToHashSet();
@@ -32,6 +32,24 @@ internal sealed class DialPlan(Beliefs beliefs, Random random)
         }
 
         return chosen;
+    }
+
+    /// <summary>A few of those that were given up lately.</summary>
+    public IEnumerable<PeerAddress> ChooseDead(long now)
+    {
+        var known = InhabitedAddresses();
+        var dead = beliefs.Entries
+            .Where(entry => entry.IsRecentlyDead(now))
+            .Select(entry => entry.Record.Address)
+            .Where(address => !known.Contains(address))
+            .Distinct()
+            .ToArray();
+        if (dead.Length > SwimTiming.FanOut)
+        {
+            random.Shuffle(dead);
+        }
+
+        return dead.Take(SwimTiming.FanOut);
     }
 
     public void Answered(PeerAddress dialled, PeerReply reply)
@@ -48,6 +66,10 @@ internal sealed class DialPlan(Beliefs beliefs, Random random)
 
         _aliases[dialled] = first.Identity.Name;
     }
+
+    /// <summary>Where somebody lives who is known.</summary>
+    private HashSet<PeerAddress> InhabitedAddresses() =>
+        [.. beliefs.LiveOthers.Select(entry => entry.Record.Address), beliefs.Self.Record.Address];
 
     private bool IsAliasOfLive(PeerAddress address) =>
         _aliases.TryGetValue(address, out var name) && beliefs.Find(name) is { IsLive: true } && random.Next(AliasRecheck) != 0;

@@ -47,4 +47,7 @@ internal sealed class MemberEntry(MemberRecord record, long since)
 
     /// <summary>It is worth talking to.</summary>
     public bool IsLive => State is MemberState.Alive or MemberState.Suspect or MemberState.Leaving;
+
+    /// <summary>It was given up lately: see <see cref="SwimTiming.RecentDeath"/>.</summary>
+    public bool IsRecentlyDead(long now) => State == MemberState.Dead && Since > now - SwimTiming.RecentDeath;
 }

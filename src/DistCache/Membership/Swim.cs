@@ -113,7 +113,7 @@ internal sealed class Swim
         if (_nextLook <= now.Elapsed)
         {
             _nextLook = now.Elapsed + _timing.ProbeInterval;
-            LookForTheDead(now.Elapsed);
+            _effects.Sends.AddRange(_dialPlan.ChooseDead(now.Elapsed).Select(address => ExchangeWith(address, now.Elapsed)));
         }
 
         if (_nextRedial <= now.Elapsed)
@@ -189,7 +189,7 @@ internal sealed class Swim
         }
     }
 
-    /// <summary>A lane to this address broke or was refused.</summary>
+    /// <summary>A lane to this address broke or could not be dialled.</summary>
     public void Broke(PeerAddress address, Moment now)
     {
         NoticeSleep(now.Elapsed);
@@ -279,20 +279,6 @@ internal sealed class Swim
         }
     }
 
-    /// <summary>A few of those that were given up lately.</summary>
-    private void LookForTheDead(long now)
-    {
-        var dead = _beliefs.Entries.Where(entry => IsRecentlyDead(entry, now)).ToArray();
-        if (dead.Length > SwimTiming.FanOut)
-        {
-            _random.Shuffle(dead);
-        }
-
-        _effects.Sends.AddRange(dead.Take(SwimTiming.FanOut).Select(entry => ExchangeWith(entry.Record.Address, now)));
-    }
-
-    private static bool IsRecentlyDead(MemberEntry entry, long now) => entry.State == MemberState.Dead && entry.Since > now - SwimTiming.RecentDeath;
-
     private void Gossip(long now)
     {
         if (!_composer.HasNews)
@@ -360,7 +346,7 @@ internal sealed class Swim
 
         foreach (var entry in _beliefs.Entries)
         {
-            due = IsRecentlyDead(entry, now) ? Math.Min(due, _nextLook) : due;
+            due = entry.IsRecentlyDead(now) ? Math.Min(due, _nextLook) : due;
             due = Math.Min(due, _beliefs.Settling.NextDue(entry, now));
             if (entry.Suspicion is not null)
             {

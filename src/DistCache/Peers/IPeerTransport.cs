@@ -3,7 +3,7 @@ namespace DistCache.Peers;
 /// <summary>How a node reaches others: gRPC in production, a virtual network in the simulation.</summary>
 internal interface IPeerTransport
 {
-    /// <summary>A lane to a peer broke or was refused; membership probes that peer at once.</summary>
+    /// <summary>A lane to a peer broke, or its dial failed other than by silence; membership probes that peer at once.</summary>
     event Action<PeerAddress>? Broken;
 
     /// <summary>

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
 using DistCache.Membership;
 using DistCache.Peers;
@@ -22,10 +23,11 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
     /// <summary>What comes of asking after the host has stopped this node.</summary>
     public static readonly PeerFault Stopped = new(FaultKind.Unreachable, "This node has stopped.");
 
-    private readonly ConcurrentDictionary<NodeIdentity, long> _failedAt = new();
     private readonly ConcurrentDictionary<NodeIdentity, long> _exchangedAt = new();
     private readonly ConcurrentDictionary<NodeIdentity, byte> _greeted = new();
-    private int _failing;
+
+    /// <summary>Nearly always empty, and asked for every call: that costs no more than a look at its count.</summary>
+    private ImmutableDictionary<NodeIdentity, long> _failedAt = ImmutableDictionary<NodeIdentity, long>.Empty;
 
     /// <summary>A member answered on a data lane.</summary>
     public event Action<NodeName>? Heard;
@@ -93,23 +95,27 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
 
     /// <summary>
     /// Opens the data lanes to members that are new, or in a new life, so that the first read or write does not pay for the dial, nor for what
-    /// the address did before. Completes when each answered or failed to.
+    /// the address did before; forgets the lives that are over. Completes when each answered or failed to.
     /// </summary>
-    public Task GreetAsync(Routing routing, TimeSpan timeout) => Task.WhenAll(routing.LiveMembers
-        .Where(member => !routing.IsSelf(member) && _greeted.TryAdd(member.Record.Identity, 0))
-        .Select(async member =>
-        {
-            var reply = await SendAsync(member.Address, new TouchRequest([]) { IsGreeting = true }, timeout, CancellationToken.None).ConfigureAwait(false);
-            if (reply is PeerFault)
+    public Task GreetAsync(Routing routing, TimeSpan timeout)
+    {
+        ForgetAllBut([.. routing.LiveMembers.Select(member => member.Record.Identity)]);
+        return Task.WhenAll(routing.LiveMembers
+            .Where(member => !routing.IsSelf(member) && _greeted.TryAdd(member.Record.Identity, 0))
+            .Select(async member =>
             {
-                _greeted.TryRemove(member.Record.Identity, out _);
-            }
-            else
-            {
-                // Whoever asked before its lane stood may have been told of a refusal in the last life.
-                Close(member.Record.Identity);
-            }
-        }));
+                var reply = await SendAsync(member.Address, new TouchRequest([]) { IsGreeting = true }, timeout, CancellationToken.None).ConfigureAwait(false);
+                if (reply is PeerFault)
+                {
+                    _greeted.TryRemove(member.Record.Identity, out _);
+                }
+                else
+                {
+                    // Whoever asked before its lane stood may have been told of a refusal in the last life.
+                    Close(member.Record.Identity);
+                }
+            }));
+    }
 
     /// <summary>Asks a node that is known by its address only: a holder named by another member.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -139,7 +145,7 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
     }
 
     private bool IsOpen(NodeIdentity identity) =>
-        Volatile.Read(ref _failing) > 0 && _failedAt.TryGetValue(identity, out var failedAt) && time.GetElapsedTime(failedAt) < BreakerOpenTime;
+        _failedAt is { IsEmpty: false } all && all.TryGetValue(identity, out var failedAt) && time.GetElapsedTime(failedAt) < BreakerOpenTime;
 
     /// <summary>
     /// A large value that is slow on the bulk lane says nothing about small reads, and a caller that had hardly any time left nothing about
@@ -155,22 +161,25 @@ internal sealed class PeerCalls(IPeerTransport transport, TimeProvider time)
     private void Open(NodeIdentity identity)
     {
         var now = time.GetTimestamp();
-        if (_failedAt.TryAdd(identity, now))
-        {
-            Interlocked.Increment(ref _failing);
-        }
-        else
-        {
-            _failedAt[identity] = now;
-        }
+        ImmutableInterlocked.AddOrUpdate(ref _failedAt, identity, now, (_, _) => now);
     }
 
     private void Close(NodeIdentity identity)
     {
-        // The counter spares the dictionary's locks in the usual case.
-        if (Volatile.Read(ref _failing) > 0 && _failedAt.TryRemove(identity, out _))
+        if (!_failedAt.IsEmpty)
         {
-            Interlocked.Decrement(ref _failing);
+            ImmutableInterlocked.TryRemove(ref _failedAt, identity, out _);
+        }
+    }
+
+    /// <summary>What a call to one of the others still has to say is forgotten at the next change.</summary>
+    private void ForgetAllBut(HashSet<NodeIdentity> lives)
+    {
+        ImmutableInterlocked.Update(ref _failedAt, static (all, lives) => all.RemoveRange(all.Keys.Where(life => !lives.Contains(life))), lives);
+        foreach (var life in _greeted.Keys.Concat(_exchangedAt.Keys).Where(life => !lives.Contains(life)))
+        {
+            _greeted.TryRemove(life, out _);
+            _exchangedAt.TryRemove(life, out _);
         }
     }
 

@@ -306,7 +306,9 @@ internal sealed class LaneDial : IDisposable
         }
     }
 
-    /// <summary>Calls until somebody answers, with yes or no.</summary>
+    /// <summary>
+    /// Calls until one of the addresses says yes, or all of them no: where one refuses and another is silent, until the time for the handshake is up.
+    /// </summary>
     private async Task<Socket> ConnectSocketAsync(CancellationToken cancellationToken)
     {
         var addresses = await Dns.GetHostAddressesAsync(_address.Host, cancellationToken).ConfigureAwait(false);

@@ -22,14 +22,18 @@ internal sealed class LaneSilence(TimeProvider time, TimeSpan longest, Func<long
     private long _lookingSince;
     private bool _isLooking;
 
-    /// <summary>A request ran out of time some while ago, and nothing has come since.</summary>
+    /// <summary>
+    /// A request ran out of time some while ago, and nothing has come since. Longer ago than the ping takes, it says nothing: a lane that hung would be
+    /// over by now, and one that stands may have been idle.
+    /// </summary>
     public bool IsDoubtful
     {
         get
         {
             lock (_lock)
             {
-                return !IsAliveLocked() && time.GetElapsedTime(_silentSince) >= WireLimits.LastLook;
+                var silent = time.GetElapsedTime(_silentSince);
+                return !IsAliveLocked() && silent >= WireLimits.LastLook && silent <= WireLimits.KeepAliveDelay + WireLimits.KeepAliveTimeout;
             }
         }
     }

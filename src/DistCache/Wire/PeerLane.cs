@@ -5,7 +5,8 @@ namespace DistCache.Wire;
 
 /// <summary>
 /// One lane to one address, standing or not: dials at the first use, shares a dial among all who wait for it, and remembers a failure
-/// for a while that doubles up to a second, so that a dead peer costs nothing.
+/// for a while that doubles up to a second, so that a dead peer costs next to nothing. Only who asks for news dials meanwhile
+/// (<see cref="PeerRequest.DialsAnew"/>).
 /// </summary>
 internal sealed class PeerLane(WireContext context, PeerAddress address, Lane lane, PeerLane? bulk, Action<PeerAddress> broken, Action stands)
 {
@@ -253,8 +254,9 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
 
             stands();
         }
-        else
+        else if (outcome.Fault!.Kind != FaultKind.TimedOut)
         {
+            // Not after silence: whoever probes for that dials anew, and the next 5 s would begin at once.
             broken(address);
         }
 

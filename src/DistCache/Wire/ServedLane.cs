@@ -10,7 +10,7 @@ namespace DistCache.Wire;
 /// </summary>
 internal sealed class ServedLane
 {
-    /// <summary>For the replies to what a dialler had asked before it ended its side.</summary>
+    /// <summary>For the replies to what was asked before the dialler ended its side, or this node began to close; all in all.</summary>
     private static readonly TimeSpan LastRepliesTimeout = TimeSpan.FromSeconds(1);
 
     /// <summary>Where values stand on their way from memory to the batch, until a longer one comes.</summary>
@@ -27,6 +27,7 @@ internal sealed class ServedLane
     private readonly CancellationTokenSource _reading;
     private byte[] _room = new byte[FirstRoomBytes];
     private int _inFlight;
+    private bool _isEnding;
 
     private ServedLane(WireContext context, HttpContext http, FrameReader reader, Hello dialler)
     {
@@ -90,7 +91,7 @@ internal sealed class ServedLane
         try
         {
             await ReadLoopAsync().ConfigureAwait(false);
-            _lifetime.CancelAfter(LastRepliesTimeout);
+            EndSoon();
             while (Volatile.Read(ref _inFlight) > 0 && !_lifetime.IsCancellationRequested)
             {
                 await _handled.WaitAsync().ConfigureAwait(false);
@@ -100,11 +101,20 @@ internal sealed class ServedLane
         {
             Metrics.ServedLanes(-1);
             _writer.Close(finishLong: true);
-            _lifetime.CancelAfter(LastRepliesTimeout);
+            EndSoon();
             await writing.ConfigureAwait(false);
             await _lifetime.CancelAsync().ConfigureAwait(false);
             _reading.Dispose();
             _lifetime.Dispose();
+        }
+    }
+
+    /// <summary>Only the first call counts: its time is not given again at each step of the end.</summary>
+    private void EndSoon()
+    {
+        if (!Interlocked.Exchange(ref _isEnding, true))
+        {
+            _lifetime.CancelAfter(LastRepliesTimeout);
         }
     }
 
@@ -131,7 +141,7 @@ internal sealed class ServedLane
     private async Task ReadLoopAsync()
     {
         // The reader may wait for room just then.
-        using var limit = _context.Closing.Token.UnsafeRegister(static lane => ((ServedLane)lane!)._lifetime.CancelAfter(LastRepliesTimeout), this);
+        using var limit = _context.Closing.Token.UnsafeRegister(static lane => ((ServedLane)lane!).EndSoon(), this);
         try
         {
             do

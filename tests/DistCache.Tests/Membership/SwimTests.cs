@@ -189,6 +189,35 @@ public sealed class SwimTests
     }
 
     [Test]
+    public void Dead_ForUpToAMinute_IsDialledEveryProbeInterval()
+    {
+        Know("Dead 10.5");
+
+        var dialledAt = Enumerable.Range(1, 1_200).Select(i => i * 100L).Where(now => IsDialled(now, Record("Dead 10.5").Address)).ToArray();
+
+        Assert.That(dialledAt, Is.EqualTo(Enumerable.Range(0, 60).Select(i => 100 + (1_000L * i))));
+    }
+
+    /// <summary>A process that came back under another name, perhaps this one: whoever answers there is known already.</summary>
+    [TestCase(true)]
+    [TestCase(false)]
+    public void Dead_WhereSomebodyLivesAtItsAddress_IsNotDialled(bool isSelf)
+    {
+        var heir = Record("Alive 20.0") with { Identity = new NodeIdentity(NodeName.Parse("heir"), 20) };
+        if (isSelf)
+        {
+            _swim = New("self", Start, "peer");
+            Know("Dead 10.5");
+        }
+        else
+        {
+            Know("Dead 10.5", heir);
+        }
+
+        Assert.That(Enumerable.Range(1, 30).Count(i => IsDialled(i * 100, heir.Address)), Is.Zero);
+    }
+
+    [Test]
     public void Silence_OfASuspect_EndsAtTheMinimumWhereNobodyElseCouldAccuse()
     {
         Know("Suspect 10.5");
@@ -252,9 +281,9 @@ public sealed class SwimTests
             "the record, and the target of the probe");
     }
 
-    private static Swim New(string name, long incarnation)
+    private static Swim New(string name, long incarnation, string? host = null)
     {
-        var settings = new MembershipSettings(NodeName.Parse(name), new(name, 7_600), "", 1, ClusterProfile.Lan, TimeSpan.FromSeconds(5));
+        var settings = new MembershipSettings(NodeName.Parse(name), new(host ?? name, 7_600), "", 1, ClusterProfile.Lan, TimeSpan.FromSeconds(5));
         return new Swim(settings, incarnation, new Random(1), At(0));
     }
 
@@ -291,6 +320,8 @@ public sealed class SwimTests
         _swim.Tick(At(elapsed));
         return _swim.TakeEffects().Sends;
     }
+
+    private bool IsDialled(long elapsed, PeerAddress address) => Tick(elapsed).Any(send => send.Kind == SendKind.Exchange && send.To == address);
 
     private string Believed()
     {

@@ -51,6 +51,55 @@ public sealed class PeerCallsTests
         Assert.That(calls.IsUsable(Other(cluster)), Is.True);
     }
 
+    /// <summary>Answers and faults of many callers come at once; whoever comes last decides.</summary>
+    [Test]
+    public async Task Breaker_OfAMemberThatAnswersAndFailsAtOnce_StillOpensAndCloses()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var calls = cluster.Nodes[0].Replicator.Calls;
+        await Task.WhenAll(Task.Run(() => Conclude(PeerFault.TimedOut, 200_000)), Task.Run(() => Conclude(DoneReply.Instance, 200_000)));
+
+        Conclude(DoneReply.Instance, 1);
+        Assert.That(calls.IsUsable(Other(cluster)), Is.True);
+        Conclude(PeerFault.TimedOut, 1);
+        Assert.That(calls.IsUsable(Other(cluster)), Is.False);
+
+        void Conclude(PeerReply reply, int times)
+        {
+            var (other, routing) = (Other(cluster), cluster.Nodes[0].Replicator.Ownership.Current);
+            for (var i = 0; i < times; i++)
+            {
+                _ = calls.ConcludeAsync(other, reply, routing, Lane.Data, 0, TimeSpan.FromSeconds(1), default);
+            }
+        }
+    }
+
+    /// <summary>A member that died and was found again, in the same life, is as good as one that was never seen.</summary>
+    [Test]
+    public async Task Life_ThatIsOver_IsForgotten()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (here, there) = (cluster.Nodes[0], cluster.Nodes[1]);
+        cluster.Fault = static (_, _, _) => PeerFault.TimedOut;
+        await SendAsync(cluster, new ReadRequest(new byte[] { 1 }, 0, Renew: false, WithValue: false, AsHolder: true));
+        Assert.That(here.Replicator.Calls.IsUsable(Other(cluster)), Is.False);
+        var greetings = 0;
+        cluster.Hold = (from, _, request) =>
+        {
+            greetings += from == here && request is TouchRequest ? 1 : 0;
+            return new TaskCompletionSource().Task;
+        };
+
+        cluster.Settle(here);
+        cluster.Settle(here, there);
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(greetings, Is.EqualTo(1));
+            Assert.That(here.Replicator.Calls.IsUsable(Other(cluster)), Is.True);
+        });
+    }
+
     [Test]
     public async Task Timeout_OnTheBulkLane_SaysNothingAboutSmallReads()
     {

@@ -95,6 +95,26 @@ internal sealed class HandshakeTests
         Assert.That(broken, Is.EqualTo(2));
     }
 
+    /// <summary>It would be probed at once, by a dial of as long, and so without any rest.</summary>
+    [Test]
+    public async Task Address_ThatStaysSilent_IsNoLaneThatBroke()
+    {
+        var time = new ManualTime();
+        await using var here = TestNode.Create("here", time: time);
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var broken = 0;
+        here.Transport.Broken += _ => broken++;
+
+        var address = new PeerAddress("127.0.0.1", ((IPEndPoint)listener.LocalEndpoint).Port);
+        var reply = here.Transport.SendAsync(address, TestNode.Read("key"), TimeSpan.FromHours(1), CancellationToken.None).AsTask();
+        using var accepted = await listener.AcceptTcpClientAsync().WaitAsync(TestNode.Patience);
+        time.Advance(WireLimits.HandshakeTimeout);
+
+        Assert.That(await reply.WaitAsync(TestNode.Patience), Is.TypeOf<PeerFault>().With.Property("Kind").EqualTo(FaultKind.TimedOut));
+        Assert.That(broken, Is.Zero);
+    }
+
     /// <summary>From 50 ms up to a second, less up to a half by chance.</summary>
     [Test]
     public async Task Seed_ThatGoesOnRefusing_IsDialledLessAndLess()

@@ -72,6 +72,19 @@ internal sealed class LaneSilenceTests
         Assert.That(_silence.IsDoubtful, Is.False);
     }
 
+    /// <summary>An idle lane on which a request ran out of time hours ago is no more doubtful than others: it would not stand any more.</summary>
+    [Test]
+    public void Lane_ThatOutlivedThePing_IsNotDoubtful()
+    {
+        _silence.RanOutOfTime();
+        _time.Advance(WireLimits.KeepAliveDelay + WireLimits.KeepAliveTimeout);
+        Assert.That(_silence.IsDoubtful, Is.True);
+
+        _time.Advance(Moment);
+
+        Assert.That(_silence.IsDoubtful, Is.False);
+    }
+
     /// <summary>A large value goes out, and there is nothing to say to it before its end.</summary>
     [TestCase(WireLimits.ServerWindowBytes, 1)]
     [TestCase(WireLimits.ServerWindowBytes + 1, 0)]

@@ -155,6 +155,38 @@ internal sealed class WireTransportTests
         }
     }
 
+    [TestCase(true, 1_000, 1)]
+    [TestCase(true, 500, 0)]
+    [TestCase(false, 1_000, 0)]
+    public async Task ControlLane_ThatIsSilent_IsGivenUpSooner(bool isControl, int silentMilliseconds, int expected)
+    {
+        var time = new ManualTime();
+        await using var here = TestNode.Create("patient", time: time);
+        using var arrived = new SemaphoreSlim(0);
+        _there.OnRequest = (_, _, _) =>
+        {
+            arrived.Release();
+            return new ValueTask<PeerReply>(new TaskCompletionSource<PeerReply>().Task);
+        };
+        var broken = 0;
+        here.Transport.Broken += _ => broken++;
+
+        await RunOutOfTimeAsync(TimeSpan.FromSeconds(1));
+        await RunOutOfTimeAsync(TimeSpan.FromMilliseconds(silentMilliseconds));
+        time.Advance(WireLimits.LastLook);
+
+        Assert.That(broken, Is.EqualTo(expected));
+
+        async Task RunOutOfTimeAsync(TimeSpan timeout)
+        {
+            PeerRequest request = isControl ? new ProbeRequest(_there.Identity, []) : TestNode.Read("never");
+            var pending = here.SendAsync(_there, request, timeout).AsTask();
+            await arrived.WaitAsync(TestNode.Patience);
+            time.Advance(timeout);
+            Assert.That(await pending.WaitAsync(TestNode.Patience), Is.SameAs(PeerFault.TimedOut));
+        }
+    }
+
     /// <summary>The same on the bulk lane, where a peer that takes a large value has nothing to say to it before its end.</summary>
     [Test]
     public async Task BulkLane_ThatTakesALargeValueBetween_IsKept([Values] bool takesValue)
