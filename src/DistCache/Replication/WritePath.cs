@@ -383,9 +383,11 @@ internal sealed class WritePath(
             _copies.Send(routing, slot, request.PassedOver, tally);
             await tally.Enough.ConfigureAwait(false);
             clock.TryMerge(tally.Newer.Clock);
-            if (ownership.Current.Table is var table && !ReferenceEquals(table, routing.Table))
+            if (ownership.Current.Table is var table
+                && (!ReferenceEquals(table, routing.Table) || (_isClosed && tally.Copies < CopiesNeeded(request.Ack, table.ReplicaCount))))
             {
                 // Who owns the slot now may have read this node to its end before the write: it counts when those have it (decision 0051).
+                // And that nobody can be reached from a node whose lanes are closed says nothing about the others.
                 return new WriteReply(WriteOutcome.NotMine, table.Hash, 0, 0);
             }
 

@@ -52,6 +52,24 @@ public sealed class WritePathTests
         });
     }
 
+    /// <summary>Its lanes are closed first: that it reaches nobody does not make its own copy enough, which ends with it.</summary>
+    [Test]
+    public async Task Write_LedByANodeThatCloses_IsNotAcknowledgedByItsCopyAlone([Values] bool closes)
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        cluster.Fault = (from, _, _) => from == cluster.Nodes[0] ? Refused : null;
+        if (closes)
+        {
+            cluster.Nodes[0].Replicator.Close();
+        }
+
+        var version = new EntryVersion(cluster.Nodes[1].Clock.Next(), 1);
+        var reply = await cluster.Nodes[0].Replicator.Writes.HandleAsync(new WriteRequest(key, false, version, RemainingTime.Unlimited, new byte[] { 1 }, WriteAck.Majority, TableHash: 0, PassedOver: false));
+
+        Assert.That(reply, Is.TypeOf<WriteReply>().With.Property("Outcome").EqualTo(closes ? WriteOutcome.NotMine : WriteOutcome.Acknowledged));
+    }
+
     /// <summary>It came back before its slots had another owner, and asked everybody before the writer heard of that: it will not ask again.</summary>
     [Test]
     public async Task Set_ThatPassesOverAnOwnerGivenUp_IsOwedToItUnderTheSameTable()
