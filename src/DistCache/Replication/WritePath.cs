@@ -31,7 +31,7 @@ internal sealed class WritePath(
     /// <summary>So long a write waits that all have refused to lead, before it asks them again: tables become equal by members' words, and by time.</summary>
     private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>How often a write is stamped again above a version that a replica held.</summary>
+    /// <summary>How often a large write is stamped again above a version that an owner held; a small one goes on until there are enough copies of it.</summary>
     private const int MaximumStamps = 3;
 
     /// <summary>Objects of writes that are over, kept for others: as many as callers that wait at once, and no more than this.</summary>
@@ -229,7 +229,8 @@ internal sealed class WritePath(
         var slot = Slot.Of(entry.Key.Span);
         var request = new WriteRequest(
             entry.Key, entry.Flags == EntryFlags.Tombstone, entry.Version, entry.Remaining, entry.Value, options.WriteAck, TableHash: 0, PassedOver: false);
-        var search = new LeaderSearch(calls, mayGuess: entry.Value.Length <= LaneLimits.InlineBytes, write.SilentPrimary);
+        var isSmall = entry.Value.Length <= LaneLimits.InlineBytes;
+        var search = new LeaderSearch(calls, mayGuess: isSmall, write.SilentPrimary);
         var stamps = write.IsStampSpent ? 1 : 0;
         WriteReply? acknowledged = null;
         for (var isNew = write.IsStampSpent; ;)
@@ -264,7 +265,8 @@ internal sealed class WritePath(
                 : await calls.SendAsync(target, request, routing, patience, cancellationToken).ConfigureAwait(false);
             switch (reply)
             {
-                case WriteReply { Outcome: WriteOutcome.Older } when acknowledged is null && write.IsAwaited && ++stamps < MaximumStamps:
+                case WriteReply { Outcome: WriteOutcome.Older } older
+                    when acknowledged is null && write.IsAwaited && (++stamps < MaximumStamps || (isSmall && older.Copies < older.NeededCopies)):
                     // The reply brought the clock along that the next stamp must be above.
                     isNew = true;
                     break;
