@@ -1,3 +1,4 @@
+using System.Runtime.Loader;
 using DistCache.Memory;
 
 namespace DistCache.Tests.Memory;
@@ -88,22 +89,24 @@ internal sealed class LockFreeReadTests
         Assert.That((sum.Hits, sum.Misses), Is.EqualTo(((long)count * notesEach, (long)count * notesEach)));
     }
 
+    /// <summary>Of a second copy of the assembly, whose numbers no thread of other tests has.</summary>
     [Test]
     public void Number_OfAThreadThatEnded_IsGivenToAnother()
     {
+        var copy = new AssemblyLoadContext("a copy").LoadFromAssemblyPath(typeof(ThreadNumber).Assembly.Location);
+        var current = copy.GetType(typeof(ThreadNumber).FullName!, true)!.GetProperty(nameof(ThreadNumber.Current))!.GetMethod!.CreateDelegate<Func<int>>();
         var own = 0;
         for (var i = 0; i < 8 * ThreadNumber.OwnCount; i++)
         {
             GC.Collect();
             GC.WaitForPendingFinalizers();
             var number = ThreadNumber.OwnCount;
-            var thread = new Thread(() => number = ThreadNumber.Current);
+            var thread = new Thread(() => number = current());
             thread.Start();
             Assert.That(thread.Join(TimeSpan.FromSeconds(10)));
             own += ThreadNumber.IsShared(number) ? 0 : 1;
         }
 
-        Assume.That(own, Is.Positive, "threads of the pool that live may have them all");
         Assert.That(own, Is.GreaterThan(ThreadNumber.OwnCount), "more than there are: they were given again");
     }
 
