@@ -67,7 +67,14 @@ internal sealed class ReadPath(
     /// <summary>The same of any key of a slot.</summary>
     public bool AnswersAlone(Slot slot)
     {
-        return StandingOf(slot, out var routing) switch
+        var standing = StandingOf(slot, out var routing);
+        if (_isClosed && !routing.IsAlone)
+        {
+            // The others go on without it, and nobody tells it what they overwrite.
+            return false;
+        }
+
+        return standing switch
         {
             Standing.Primary => options.ReadFrom != ReadFrom.Majority || routing.IsAlone,
             Standing.Replica => options.ReadFrom == ReadFrom.Nearest,

@@ -31,6 +31,20 @@ public sealed class ReadPathTests
         Assert.That(cluster.Delivered.Select(delivery => delivery.To), Is.EqualTo(new[] { cluster.Nodes[1].Identity.Name }));
     }
 
+    /// <summary>The others go on without it: what it holds may be overwritten by now.</summary>
+    [Test]
+    public async Task Get_OfANodeThatHasStopped_ShowsNothingThatOthersMayHaveOverwritten([Values] bool isAlone)
+    {
+        using var cluster = new InMemoryCluster(isAlone ? ["a"] : ["a", "b"]);
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        await cluster.Nodes[0].SetAsync(key, [1]);
+
+        cluster.Nodes[0].Replicator.Close();
+
+        Assert.That(cluster.Nodes[0].Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.EqualTo(isAlone));
+        Assert.That(isAlone || await cluster.Nodes[0].GetAsync(key) is null, Is.True);
+    }
+
     [Test]
     public async Task Get_WhereThePrimaryRefuses_IsAnsweredByTheReplica()
     {

@@ -132,7 +132,7 @@ internal sealed class WireTransportTests
         var broken = 0;
         here.Transport.Broken += _ => broken++;
 
-        await RunOutOfTimeAsync();
+        await RunOutOfTimeAsync(here, TestNode.Read("never"), TimeSpan.FromSeconds(1), arrived, time);
         time.Advance(WireLimits.LongestSilence);
         if (isHeardBetween)
         {
@@ -140,19 +140,11 @@ internal sealed class WireTransportTests
         }
 
         Assert.That(broken, Is.Zero);
-        await RunOutOfTimeAsync();
+        await RunOutOfTimeAsync(here, TestNode.Read("never"), TimeSpan.FromSeconds(1), arrived, time);
         time.Advance(WireLimits.LastLook);
 
         Assert.That(broken, Is.EqualTo(isHeardBetween ? 0 : 1));
         Assert.That(Text(await here.SendAsync(_there, TestNode.Read("next"))), Is.EqualTo("next"));
-
-        async Task RunOutOfTimeAsync()
-        {
-            var pending = here.SendAsync(_there, TestNode.Read("never"), TimeSpan.FromSeconds(1)).AsTask();
-            await arrived.WaitAsync(TestNode.Patience);
-            time.Advance(TimeSpan.FromSeconds(1));
-            Assert.That(await pending.WaitAsync(TestNode.Patience), Is.SameAs(PeerFault.TimedOut));
-        }
     }
 
     [TestCase(true, 1_000, 1)]
@@ -171,20 +163,12 @@ internal sealed class WireTransportTests
         var broken = 0;
         here.Transport.Broken += _ => broken++;
 
-        await RunOutOfTimeAsync(TimeSpan.FromSeconds(1));
-        await RunOutOfTimeAsync(TimeSpan.FromMilliseconds(silentMilliseconds));
+        PeerRequest request = isControl ? new ProbeRequest(_there.Identity, []) : TestNode.Read("never");
+        await RunOutOfTimeAsync(here, request, TimeSpan.FromSeconds(1), arrived, time);
+        await RunOutOfTimeAsync(here, request, TimeSpan.FromMilliseconds(silentMilliseconds), arrived, time);
         time.Advance(WireLimits.LastLook);
 
         Assert.That(broken, Is.EqualTo(expected));
-
-        async Task RunOutOfTimeAsync(TimeSpan timeout)
-        {
-            PeerRequest request = isControl ? new ProbeRequest(_there.Identity, []) : TestNode.Read("never");
-            var pending = here.SendAsync(_there, request, timeout).AsTask();
-            await arrived.WaitAsync(TestNode.Patience);
-            time.Advance(timeout);
-            Assert.That(await pending.WaitAsync(TestNode.Patience), Is.SameAs(PeerFault.TimedOut));
-        }
     }
 
     /// <summary>The same on the bulk lane, where a peer that takes a large value has nothing to say to it before its end.</summary>
@@ -428,10 +412,7 @@ internal sealed class WireTransportTests
         };
         var broken = 0;
         here.Transport.Broken += _ => broken++;
-        var pending = here.SendAsync(_there, TestNode.Read("never"), TimeSpan.FromSeconds(1)).AsTask();
-        await arrived.WaitAsync(TestNode.Patience);
-        time.Advance(TimeSpan.FromSeconds(1));
-        await pending.WaitAsync(TestNode.Patience);
+        await RunOutOfTimeAsync(here, TestNode.Read("never"), TimeSpan.FromSeconds(1), arrived, time);
         time.Advance(WireLimits.LastLook);
         if (isHeardBetween)
         {
@@ -679,6 +660,15 @@ internal sealed class WireTransportTests
         Assert.That(
             async () => await second.Transport.StartAsync(_there.Address, CancellationToken.None),
             Throws.TypeOf<IOException>().With.Message.EqualTo($"DistCache cannot listen on {_there.Address} (Cluster.Listen): the address is already in use."));
+    }
+
+    /// <summary>The request arrives, and nobody answers it in its time.</summary>
+    private async Task RunOutOfTimeAsync(TestNode here, PeerRequest request, TimeSpan timeout, SemaphoreSlim arrived, ManualTime time)
+    {
+        var pending = here.SendAsync(_there, request, timeout).AsTask();
+        await arrived.WaitAsync(TestNode.Patience);
+        time.Advance(timeout);
+        Assert.That(await pending.WaitAsync(TestNode.Patience), Is.SameAs(PeerFault.TimedOut));
     }
 
     private static async Task<bool> TakesConnectionsAsync(PeerAddress address)
