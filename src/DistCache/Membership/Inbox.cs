@@ -83,10 +83,11 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
     private bool IsOfEither(MemberRecord record, NodeIdentity from) =>
         record.Identity.Name == from.Name || record.Identity.Name == beliefs.Self.Name;
 
+    /// <summary>Of those who live by both: of one believed dead the other says no time, and this node may not have looked yet.</summary>
     private void AdoptSettled(IReadOnlyList<MemberRecord> records, long now)
     {
         beliefs.Settling.Note(beliefs.Self, now);
-        foreach (var record in records)
+        foreach (var record in records.Where(static record => record.State is MemberState.Alive or MemberState.Suspect))
         {
             if (beliefs.Find(record.Identity.Name) is { IsLive: true } entry && entry.Record.Identity == record.Identity)
             {

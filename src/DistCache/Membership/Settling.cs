@@ -128,16 +128,22 @@ internal sealed class Settling(SwimTiming timing)
 
     /// <summary>
     /// The names that count for the table. Quarantines hold only while they concern fewer than half of the live members: the others must
-    /// be able to carry the load. Where nobody is settled, as when all start together, everybody is.
+    /// be able to carry the load. Where nobody of those who count lives, as when all start together, everybody does who lives: a place is
+    /// kept for the dead beside others, not instead of them.
     /// </summary>
     public static HashSet<NodeName> SettledNames(IReadOnlyCollection<MemberEntry> entries, long now)
     {
         var live = entries.Count(entry => entry.IsLive);
         var quarantined = entries.Count(entry => entry.IsLive && entry.QuarantinedUntil > now);
         var holdsQuarantine = quarantined * 2 < live;
-        var settled = Names(entries.Where(entry => entry.IsSettled && !(holdsQuarantine && entry.QuarantinedUntil > now)));
-        settled = settled.Count > 0 ? settled : Names(entries.Where(entry => entry.State is MemberState.Alive or MemberState.Suspect));
-        return settled.Count > 0 ? settled : Names(entries.Where(entry => entry.IsLive));
+        List<MemberEntry> settled = [.. entries.Where(entry => entry.IsSettled && !(holdsQuarantine && entry.QuarantinedUntil > now))];
+        if (settled.Exists(static entry => entry.IsLive))
+        {
+            return Names(settled);
+        }
+
+        var alive = Names(entries.Where(static entry => entry.State is MemberState.Alive or MemberState.Suspect));
+        return alive.Count > 0 ? alive : Names(entries.Where(static entry => entry.IsLive));
     }
 
     private static HashSet<NodeName> Names(IEnumerable<MemberEntry> entries) => [.. entries.Select(entry => entry.Name)];

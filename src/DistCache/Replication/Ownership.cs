@@ -131,11 +131,11 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
     private static Routing First(MembershipView view, int replicaCount) =>
         new(view, BuildTable([view.Self], replicaCount), Import.Nothing());
 
-    /// <summary>Where nobody is settled, because this node leaves and has no successor, it goes on alone.</summary>
+    /// <summary>Where nobody who counts is here, because this node leaves and has no successor or the others are strangers, it goes on alone.</summary>
     private static List<Member> SettledOf(MembershipView view)
     {
         List<Member> settled = [.. view.Members.Where(member => member.IsSettled)];
-        return settled.Count > 0 ? settled : [view.Self];
+        return settled.Exists(MayHold) ? settled : [view.Self];
     }
 
     private static int ReplicaCountOf(IEnumerable<Member> settled, int own) => settled.Max(member => Math.Max(own, member.Record.ReplicaCount));

@@ -2,7 +2,7 @@ using DistCache.Membership;
 
 namespace DistCache.Simulation.Checkers;
 
-/// <summary>A view is ordered by name, has each once and this node among them, and always somebody who counts for the table.</summary>
+/// <summary>A view is ordered by name, has each once and this node among them, and somebody who is there counts for the table.</summary>
 internal sealed class SoundViews : IChecker
 {
     public void CheckView(SimulatedNode node, MembershipView before, MembershipView after)
@@ -12,7 +12,7 @@ internal sealed class SoundViews : IChecker
             && after.Members.Contains(after.Self)
             && after.Self.Name == node.Identity.Name
             && names.Length <= SwimTiming.MaximumMembers
-            && after.Members.Any(member => member.IsSettled || after.Self.State == MemberState.Left);
+            && (after.Self.State == MemberState.Left || after.Members.Any(member => member.IsSettled && member.State is not (MemberState.Dead or MemberState.Left)));
         Assert.That(isSound, Is.True, () => $"{node.Name} has an unsound view: {after}. {node.Simulation.Describe()}");
     }
 }

@@ -217,6 +217,32 @@ public sealed class SwimTests
         Assert.That(Enumerable.Range(1, 30).Count(i => IsDialled(i * 100, heir.Address)), Is.Zero);
     }
 
+    /// <summary>All have just started, and one of them has died again: another has seen it, this node has not.</summary>
+    [Test]
+    public void Exchange_WithOneThatBelievesAMemberDead_DoesNotMakeThatOneCountAlone()
+    {
+        var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1, UnsettledMilliseconds: 3_000);
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, Record("Alive 10.5") with { UnsettledMilliseconds = 3_000 }]), At(0));
+
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, Record("Dead 10.5")]), At(1));
+
+        Assert.That(Believed(), Is.EqualTo("Alive 10.5"), "it has not looked yet");
+        Assert.That(Counting(1), Is.EqualTo(new[] { "peer", "self", "teller" }));
+    }
+
+    /// <summary>A newcomer does not count yet; it must not wait for what it would get from the dead.</summary>
+    [Test]
+    public void Dead_WhereNobodyElseCountsYet_LeavesItsPlaceAtOnce()
+    {
+        Know("Alive 10.5");
+        Assert.That(Counting(0), Is.EqualTo(new[] { "peer" }));
+
+        Tell("Suspect 10.5");
+        Assert.That(Counting(1), Is.EqualTo(new[] { "peer" }));
+        Tell("Dead 10.5");
+        Assert.That(Counting(1), Is.EqualTo(new[] { "self" }));
+    }
+
     [Test]
     public void Silence_OfASuspect_EndsAtTheMinimumWhereNobodyElseCouldAccuse()
     {
@@ -322,6 +348,8 @@ public sealed class SwimTests
     }
 
     private bool IsDialled(long elapsed, PeerAddress address) => Tick(elapsed).Any(send => send.Kind == SendKind.Exchange && send.To == address);
+
+    private string[] Counting(long elapsed) => [.. _swim.BuildView(At(elapsed)).Members.Where(member => member.IsSettled).Select(member => $"{member.Name}")];
 
     private string Believed()
     {
