@@ -70,6 +70,32 @@ public sealed class FaultScenarios
         cluster.CheckEverything();
     }
 
+    /// <summary>Nobody counts for the table then but by having started with all others.</summary>
+    [Test]
+    public void Crash_BeforeTheSettleWindowIsOver_LosesNothingAndLeavesNoReadUnanswered([Range(1, 10)] int seed)
+    {
+        using var cluster = new CacheCluster(5, seed);
+        cluster.Members.Network.Default = new Link(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(60));
+        foreach (var node in cluster.Nodes)
+        {
+            node.Start();
+        }
+
+        cluster.Settle();
+        for (var i = 0; i < 40; i++)
+        {
+            Start(cluster.WriteAsync(cluster.Nodes[i % 5], $"k{i}"));
+        }
+
+        cluster.Simulation.Run(TimeSpan.FromMilliseconds(100));
+        cluster.StartLoad(operationsPerSecond: 300);
+        cluster.Nodes[seed % 5].Crash();
+        cluster.Simulation.Run(TimeSpan.FromSeconds(5));
+        cluster.CheckErrors();
+        cluster.StopLoad();
+        cluster.CheckEverything();
+    }
+
     [Test]
     public void Restart_FasterThanDetection_LosesNothing([Range(1, 3)] int seed)
     {
