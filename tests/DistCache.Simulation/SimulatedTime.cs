@@ -5,9 +5,12 @@ internal sealed class SimulatedTime(Simulation simulation, Life life) : TimeProv
 {
     private static readonly DateTimeOffset Start = new(2026, 11, 21, 0, 0, 0, TimeSpan.Zero);
 
+    /// <summary>No two machines were started at the same time.</summary>
+    private readonly long _uptime = TimeSpan.FromDays(1 + life.Node.Number).Ticks;
+
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
-    public override long GetTimestamp() => simulation.Now - life.SleptTicks;
+    public override long GetTimestamp() => _uptime + simulation.Now - life.SleptTicks;
 
     public override DateTimeOffset GetUtcNow() => Start + simulation.Elapsed + life.Node.ClockError;
 

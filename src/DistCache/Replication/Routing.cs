@@ -12,8 +12,6 @@ namespace DistCache.Replication;
 /// </summary>
 internal sealed class Routing
 {
-    private readonly ImmutableArray<Member> _byIndex;
-
     /// <summary>The other live members that the table lacks, and their own ring: made where somebody asks for it, which is seldom and takes a while.</summary>
     private readonly Lazy<(ImmutableArray<Member> Members, HashRing? Ring)> _lacking;
 
@@ -25,7 +23,7 @@ internal sealed class Routing
         IsUnsure = isUnsure;
         SelfIndex = table.IndexOf(view.Self.Name);
         Origin = view.Self.Record.Identity.Origin;
-        _byIndex = [.. table.Nodes.Select(node => view.Find(node.Name)!)];
+        Owners = [.. table.Nodes.Select(node => view.Find(node.Name)!)];
         LiveMembers = [.. view.Members.Where(member => member.State is MemberState.Alive or MemberState.Suspect or MemberState.Leaving)];
         _lacking = new Lazy<(ImmutableArray<Member>, HashRing?)>(FindLacking);
         IsOnlyNode = IsAlone && table.Nodes.Length == 1 && !isUnsure;
@@ -50,6 +48,9 @@ internal sealed class Routing
     /// <summary>What versions stamped by this node carry.</summary>
     public uint Origin { get; }
 
+    /// <summary>The members that the table has, as it numbers them; one that died lately may be among them.</summary>
+    public ImmutableArray<Member> Owners { get; }
+
     /// <summary>All members that may hold something, this node too.</summary>
     public ImmutableArray<Member> LiveMembers { get; }
 
@@ -60,9 +61,9 @@ internal sealed class Routing
     public bool IsOnlyNode { get; }
 
     /// <summary>Whether exactly this life of a node is in the table.</summary>
-    public bool Knows(NodeIdentity identity) => Table.IndexOf(identity.Name) is >= 0 and var index && _byIndex[index].Record.Identity == identity;
+    public bool Knows(NodeIdentity identity) => Table.IndexOf(identity.Name) is >= 0 and var index && Owners[index].Record.Identity == identity;
 
-    public Member this[ushort index] => _byIndex[index];
+    public Member this[ushort index] => Owners[index];
 
     public bool IsSelf(Member member) => member.Name == View.Self.Name;
 

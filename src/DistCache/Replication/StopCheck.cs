@@ -1,3 +1,4 @@
+using DistCache.Membership;
 using DistCache.Memory;
 using DistCache.Peers;
 
@@ -6,7 +7,7 @@ namespace DistCache.Replication;
 /// <summary>
 /// Whether this node may stop, even by a crash, and nothing is lost that was acknowledged by all copies:
 /// <list type="number">
-/// <item>every member is alive and not about to leave;</item>
+/// <item>every member, and every one that the table has, is alive and not about to leave, and the table has not one of several alone: what that takes next, nobody else has;</item>
 /// <item>each of them, asked now, works by this node's table and has got all that it owns;</item>
 /// <item>every slot that is held here has another owner;</item>
 /// <item>nobody is owed a copy by this node, and it holds nothing that only others own.</item>
@@ -33,7 +34,8 @@ internal sealed class StopCheck(Ownership ownership, MemoryTier memory, PeerCall
 
     private bool IsSafeHere(Routing routing)
     {
-        if (!routing.Import.IsComplete || !routing.LiveMembers.All(static member => member.State == MemberState.Alive))
+        // One that has died keeps its place in the table for a while, and no copy.
+        if (!routing.Import.IsComplete || !routing.LiveMembers.All(IsAlive) || !routing.Owners.All(IsAlive) || (routing.Owners.Length == 1 && routing.LiveMembers.Length > 1))
         {
             return false;
         }
@@ -49,4 +51,6 @@ internal sealed class StopCheck(Ownership ownership, MemoryTier memory, PeerCall
 
         return debts.AreNone && release.IsDone;
     }
+
+    private static bool IsAlive(Member member) => member.State == MemberState.Alive;
 }

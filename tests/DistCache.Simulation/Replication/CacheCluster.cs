@@ -75,6 +75,14 @@ internal sealed class CacheCluster : IDisposable
     public bool IsSettled() =>
         Members.IsOne() && Simulation.RunningNodes.All(node => CacheOf(node).Replicator.Ownership.Current.Import.IsComplete);
 
+    /// <summary>What the node itself says.</summary>
+    public bool IsSafeToStop(SimulatedNode node)
+    {
+        var answer = CacheOf(node).Replicator.IsSafeToStopAsync(CancellationToken.None);
+        Simulation.RunUntil(() => answer.IsCompleted, TimeSpan.FromSeconds(3), "it answers");
+        return answer.Result;
+    }
+
     /// <summary>Nobody is passed over because its answers take longer than a writer waits for a replica.</summary>
     private bool IsQuick => 2 * Members.Network.Default.MaximumDelay < Options.Timeout / 4;
 

@@ -146,7 +146,7 @@ public sealed class ChangeScenarios
         var waited = 0;
         foreach (var node in cluster.Nodes)
         {
-            while (!IsSafeToStop(cluster, node))
+            while (!cluster.IsSafeToStop(node))
             {
                 Assert.That(waited++, Is.LessThan(3_000), () => cluster.Simulation.Describe());
                 cluster.Simulation.Run(TimeSpan.FromMilliseconds(10));
@@ -160,13 +160,6 @@ public sealed class ChangeScenarios
 
         End(cluster);
         Assert.That(waited, Is.Positive, "It was never unsafe: the scenario proves nothing.");
-    }
-
-    private static bool IsSafeToStop(CacheCluster cluster, SimulatedNode node)
-    {
-        var answer = CacheCluster.CacheOf(node).Replicator.IsSafeToStopAsync(CancellationToken.None);
-        cluster.Simulation.RunUntil(() => answer.IsCompleted, TimeSpan.FromSeconds(3), "it answers");
-        return answer.Result;
     }
 
     private static CacheCluster Loaded(int nodes, int seed, double operationsPerSecond = 50)

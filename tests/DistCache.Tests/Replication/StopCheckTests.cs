@@ -21,6 +21,10 @@ public sealed class StopCheckTests
         b.See(cluster.Nodes.ToArray(), node => node == c ? MemberState.Leaving : MemberState.Alive);
         Assert.That(await b.Replicator.IsSafeToStopAsync(default), Is.False, "a member is leaving");
 
+        b.See(cluster.Nodes.ToArray(), node => node == c ? MemberState.Dead : MemberState.Alive);
+        a.See(cluster.Nodes.ToArray(), node => node == c ? MemberState.Dead : MemberState.Alive);
+        Assert.That(await b.Replicator.IsSafeToStopAsync(default), Is.False, "a member that has died is still an owner");
+
         cluster.Settle();
         cluster.Silent.Add(c);
         var unanswered = b.Replicator.IsSafeToStopAsync(default);
@@ -60,6 +64,21 @@ public sealed class StopCheckTests
         Assert.That(await debtor.Replicator.IsSafeToStopAsync(default), Is.False);
 
         await AssertSafeOnceMendedAsync(cluster, debtor);
+    }
+
+    /// <summary>It holds nothing now; what it takes in the next moment it would hold alone.</summary>
+    [Test]
+    public async Task SafeToStop_IsNotSaidByTheOnlyOneOfSeveralThatCountsYet()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (counts, newcomer) = (cluster.Nodes[0], cluster.Nodes[1]);
+        counts.See([counts], [newcomer], MemberState.Alive);
+        newcomer.See([counts], [newcomer], MemberState.Alive);
+        cluster.Time.Advance(TimeSpan.FromSeconds(2));
+        Assert.That(await counts.Replicator.IsSafeToStopAsync(default), Is.False);
+
+        cluster.Settle();
+        await AssertSafeOnceMendedAsync(cluster, counts);
     }
 
     [Test]
