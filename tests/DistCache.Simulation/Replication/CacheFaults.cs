@@ -13,7 +13,7 @@ internal sealed class CacheFaults(CacheCluster cluster, bool withCuts)
 
     private readonly Random _random = cluster.Simulation.Random;
     private readonly Dictionary<SimulatedNode, TimeSpan> _pausedAt = [];
-    private TimeSpan _calmSince;
+    private TimeSpan _calmSince = -Recovery;
     private bool _isNetworkBad;
 
     public void InjectOne()

@@ -51,7 +51,16 @@ public sealed class CacheSwarm
             cluster.Nodes[0].ClockError = TimeSpan.FromHours(shape.Next(-1, 2));
         }
 
-        cluster.Form();
+        // Every fourth is hurt before its members count.
+        if (shape.Next(4) == 0)
+        {
+            cluster.StartNodes();
+        }
+        else
+        {
+            cluster.Form();
+        }
+
         cluster.StartLoad(operationsPerSecond: 15);
         var faults = new CacheFaults(cluster, withCuts);
         for (var round = 0; round < war.Count; round++)

@@ -76,12 +76,7 @@ public sealed class FaultScenarios
     {
         using var cluster = new CacheCluster(5, seed);
         cluster.Members.Network.Default = new Link(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(60));
-        foreach (var node in cluster.Nodes)
-        {
-            node.Start();
-        }
-
-        cluster.Settle();
+        cluster.StartNodes();
         for (var i = 0; i < 40; i++)
         {
             Start(cluster.WriteAsync(cluster.Nodes[i % 5], $"k{i}"));
