@@ -152,7 +152,7 @@ internal sealed class Beliefs
 
         _rumours.Clear();
         Doubts.Clear();
-        _settling.Adopt(Self, 0, now);
+        Settling.Count(Self);
         Recount();
     }
 

@@ -86,15 +86,16 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
     /// <summary>Of those who live by both: of one believed dead the other says no time, and this node may not have looked yet.</summary>
     private void AdoptSettled(IReadOnlyList<MemberRecord> records, long now)
     {
-        beliefs.Settling.Note(beliefs.Self, now);
+        var told = new List<(MemberEntry, int)>();
         foreach (var record in records.Where(static record => record.State is MemberState.Alive or MemberState.Suspect))
         {
-            if (beliefs.Find(record.Identity.Name) is { IsLive: true } entry && entry.Record.Identity == record.Identity)
+            if (beliefs.Find(record.Identity.Name) is { State: MemberState.Alive or MemberState.Suspect } entry && entry.Record.Identity == record.Identity)
             {
-                beliefs.Settling.Adopt(entry, record.UnsettledMilliseconds, now);
+                told.Add((entry, record.UnsettledMilliseconds));
             }
         }
 
+        beliefs.Settling.Adopt(beliefs.Self, told, now);
         effects.IsViewStale = true;
     }
 

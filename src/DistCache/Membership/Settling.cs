@@ -38,22 +38,40 @@ internal sealed class Settling(SwimTiming timing)
         entry.UnsettledSince ??= now;
     }
 
-    /// <summary>A node that joins takes over what its first contact says, so that both build one table.</summary>
-    public void Adopt(MemberEntry entry, int unsettledMilliseconds, long now)
+    /// <summary>It counts from now on.</summary>
+    public static void Count(MemberEntry entry)
     {
-        if (entry.State == MemberState.Leaving)
+        entry.IsSettled = true;
+        entry.UnsettledSince = null;
+    }
+
+    /// <summary>
+    /// A node that joins takes over what another says, so that both build one table. All who wait count at the same time, a window after the last change,
+    /// but for those who have waited for the longest that they may: theirs is less. Whom it only met itself it did not see come.
+    /// </summary>
+    /// <param name="self">This node, which has just come where the other does not know of it.</param>
+    /// <param name="told">Members, and <see cref="MemberRecord.UnsettledMilliseconds"/> as the other says.</param>
+    /// <param name="now">Elapsed milliseconds.</param>
+    public void Adopt(MemberEntry self, IReadOnlyCollection<(MemberEntry Entry, int Unsettled)> told, long now)
+    {
+        if (self.UnsettledSince is null)
         {
-            return;
+            _lastChange = long.MinValue;
         }
 
-        entry.IsSettled = unsettledMilliseconds == 0 || unsettledMilliseconds > LongestWait;
-        entry.UnsettledSince = entry.IsSettled ? null : now + unsettledMilliseconds - timing.SettleWindow;
-        if (entry.UnsettledSince is { } since)
+        var longest = told.Select(static member => member.Unsettled).Where(unsettled => unsettled <= LongestWait).DefaultIfEmpty().Max();
+        _lastChange = longest > 0 ? Math.Max(_lastChange, now + longest - timing.SettleWindow) : _lastChange;
+        foreach (var (entry, unsettled) in told)
         {
-            _lastChange = Math.Max(_lastChange, since);
+            entry.IsSettled = unsettled == 0 || unsettled > LongestWait;
+            entry.UnsettledSince = entry.IsSettled ? null : unsettled == longest ? now + longest - timing.SettleWindow : now + unsettled - LongestWait;
+            MergeQuarantine(entry, unsettled, now);
         }
 
-        MergeQuarantine(entry, unsettledMilliseconds, now);
+        if (!told.Any(member => member.Entry == self))
+        {
+            Note(self, now);
+        }
     }
 
     /// <summary>

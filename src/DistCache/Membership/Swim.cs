@@ -220,7 +220,7 @@ internal sealed class Swim
         var self = _beliefs.Self;
         if (!HasOthers && !self.IsSettled)
         {
-            _beliefs.Settling.Adopt(self, 0, now.Elapsed);
+            Settling.Count(self);
             _effects.IsViewStale = true;
         }
         else if (self.UnsettledSince is null)

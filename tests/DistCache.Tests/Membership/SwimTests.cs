@@ -230,6 +230,35 @@ public sealed class SwimTests
         Assert.That(Counting(1), Is.EqualTo(new[] { "peer", "self", "teller" }));
     }
 
+    /// <summary>
+    /// Who saw them all come counts them at that time, and so must a newcomer, or they own by different tables. Its own coming puts off whom it may, where it is
+    /// new to them too.
+    /// </summary>
+    [TestCase(true, 2_000)]
+    [TestCase(false, 3_000)]
+    public void Newcomer_ThatIsToldHowLongOthersHaveToWait_CountsThemThen(bool isItsNameKnown, int expected)
+    {
+        var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1);
+        var longest = Record("Alive 1.0") with { Identity = new NodeIdentity(NodeName.Parse("longest"), 1), UnsettledMilliseconds = 300 };
+        MemberRecord[] records = [teller, Record("Alive 10.5") with { UnsettledMilliseconds = 2_000 }, longest];
+        _swim.Exchanged(Teller, new ExchangeRequest(isItsNameKnown ? [.. records, _swim.Self] : records), At(0));
+
+        var countsAt = new Dictionary<string, int>();
+        for (var now = 0; now <= 4_000; now += 100)
+        {
+            Tick(now);
+            Counting(now).Where(name => !countsAt.ContainsKey(name)).ToList().ForEach(name => countsAt.Add(name, now));
+        }
+
+        Assert.That(countsAt, Is.EquivalentTo(new Dictionary<string, int>
+        {
+            ["teller"] = 0,
+            ["longest"] = 300,
+            ["peer"] = expected,
+            ["self"] = isItsNameKnown ? 0 : 3_000,
+        }));
+    }
+
     /// <summary>A newcomer does not count yet; it must not wait for what it would get from the dead.</summary>
     [Test]
     public void Dead_WhereNobodyElseCountsYet_LeavesItsPlaceAtOnce()
