@@ -83,9 +83,17 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
     private bool IsOfEither(MemberRecord record, NodeIdentity from) =>
         record.Identity.Name == from.Name || record.Identity.Name == beliefs.Self.Name;
 
-    /// <summary>Of those who live by both: of one believed dead the other says no time, and this node may not have looked yet.</summary>
+    /// <summary>
+    /// Of those who live by both: of one believed dead the other says no time, and this node may not have looked yet. Nothing from one who knows this node in an
+    /// earlier life only: whether that life's place in the table is this one's he says when he has heard of it.
+    /// </summary>
     private void AdoptSettled(IReadOnlyList<MemberRecord> records, long now)
     {
+        if (records.Any(record => record.Identity.Name == beliefs.Self.Name && record.Identity != beliefs.Self.Record.Identity))
+        {
+            return;
+        }
+
         var told = new List<(MemberEntry, int)>();
         foreach (var record in records.Where(static record => record.State is MemberState.Alive or MemberState.Suspect))
         {

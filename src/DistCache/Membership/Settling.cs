@@ -9,6 +9,7 @@ namespace DistCache.Membership;
 internal sealed class Settling(SwimTiming timing)
 {
     private long _lastChange = long.MinValue;
+    private bool _hasAdopted;
 
     /// <summary>The longest that a member can wait to be settled; a sender that says more means a quarantine.</summary>
     public long LongestWait => timing.SettleWindow * SwimTiming.MaximumSettleWindows;
@@ -47,18 +48,15 @@ internal sealed class Settling(SwimTiming timing)
 
     /// <summary>
     /// A node that joins takes over what another says, so that both build one table. All who wait count at the same time, a window after the last change,
-    /// but for those who have waited for the longest that they may: theirs is less. Whom it only met itself it did not see come.
+    /// but for those who have waited for the longest that they may: theirs is less. Whom it met before the first of them it did not see come.
     /// </summary>
     /// <param name="self">This node, which has just come where the other does not know of it.</param>
     /// <param name="told">Members, and <see cref="MemberRecord.UnsettledMilliseconds"/> as the other says.</param>
     /// <param name="now">Elapsed milliseconds.</param>
     public void Adopt(MemberEntry self, IReadOnlyCollection<(MemberEntry Entry, int Unsettled)> told, long now)
     {
-        if (self.UnsettledSince is null)
-        {
-            _lastChange = long.MinValue;
-        }
-
+        _lastChange = _hasAdopted ? _lastChange : long.MinValue;
+        _hasAdopted = true;
         var longest = told.Select(static member => member.Unsettled).Where(unsettled => unsettled <= LongestWait).DefaultIfEmpty().Max();
         _lastChange = longest > 0 ? Math.Max(_lastChange, now + longest - timing.SettleWindow) : _lastChange;
         foreach (var (entry, unsettled) in told)

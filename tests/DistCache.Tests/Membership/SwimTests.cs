@@ -241,6 +241,13 @@ public sealed class SwimTests
         var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1);
         var longest = Record("Alive 1.0") with { Identity = new NodeIdentity(NodeName.Parse("longest"), 1), UnsettledMilliseconds = 300 };
         MemberRecord[] records = [teller, Record("Alive 10.5") with { UnsettledMilliseconds = 2_000 }, longest];
+        if (isItsNameKnown)
+        {
+            // A rumour comes first, with which its search is over.
+            _swim.Gossiped(Teller, new GossipRequest([teller]), At(0));
+            _swim.EndJoin(At(0));
+        }
+
         _swim.Exchanged(Teller, new ExchangeRequest(isItsNameKnown ? [.. records, _swim.Self] : records), At(0));
 
         var countsAt = new Dictionary<string, int>();
@@ -257,6 +264,23 @@ public sealed class SwimTests
             ["peer"] = expected,
             ["self"] = isItsNameKnown ? 0 : 3_000,
         }));
+    }
+
+    /// <summary>Back before anybody missed it: it keeps its place with the others, and so must it with itself.</summary>
+    [TestCase(MemberState.Alive)]
+    [TestCase(MemberState.Dead)]
+    public void Newcomer_ToldFirstByOneWhoKnowsItsEarlierLife_WaitsForOneWhoKnowsThisLife(MemberState state)
+    {
+        var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1);
+        var peer = Record("Alive 10.5") with { UnsettledMilliseconds = 500 };
+        var earlier = _swim.Self with { State = state, Identity = _swim.Self.Identity with { Incarnation = Start - 1 } };
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, peer, earlier]), At(0));
+        Assert.That(Counting(0), Is.EqualTo(new[] { "peer", "self", "teller" }), "nobody for certain");
+
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, peer, _swim.Self]), At(1));
+        Assert.That(Counting(1), Is.EqualTo(new[] { "self", "teller" }));
+        Tick(502);
+        Assert.That(Counting(502), Is.EqualTo(new[] { "peer", "self", "teller" }));
     }
 
     /// <summary>A newcomer does not count yet; it must not wait for what it would get from the dead.</summary>
