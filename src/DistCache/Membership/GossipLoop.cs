@@ -25,6 +25,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     private readonly ViewPublisher _views;
     private readonly ConcurrentDictionary<NodeName, long> _heard = new();
     private readonly Dictionary<PeerAddress, List<TaskCompletionSource>> _exchanges = [];
+    private readonly TaskCompletionSource _met = new();
     private readonly TaskCompletionSource _joined = new();
     private readonly ITimer _timer;
     private bool _isStarted;
@@ -64,31 +65,39 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     public NodeIdentity Self => View.Self.Record.Identity;
 
     /// <summary>
-    /// Starts the loop. Completes when this node has met another member, at once when every other seed refuses, and after the join
-    /// timeout in any case; the search goes on for ever.
+    /// Starts the loop. Completes when this node has met a member that counts for the table; when it has met others and the seeds have answered, or had a
+    /// probe's time for it: they may be as new as itself, and know as little of a cluster that is there; at once when every other seed refuses; and
+    /// after the join timeout in any case. The search goes on for ever.
     /// </summary>
     public async Task JoinAsync(CancellationToken cancellationToken)
     {
         var startedAt = _time.GetTimestamp();
+        var lookedRound = LookRoundAsync();
         Step(_ => _isStarted = true);
-        while (!_joined.Task.IsCompleted && !_isStopped)
+        while (!_joined.Task.IsCompleted && !lookedRound.IsCompleted && !_isStopped)
         {
             var dialled = DialSeedsAsync(cancellationToken);
             var left = _joinTimeout - _time.GetElapsedTime(startedAt);
-            await Task.WhenAny(_joined.Task, dialled, Delay(left)).ConfigureAwait(false);
+            await Task.WhenAny(_joined.Task, lookedRound, dialled, Delay(left)).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
             left = _joinTimeout - _time.GetElapsedTime(startedAt);
-            if (left <= TimeSpan.Zero || (dialled.IsCompleted && await dialled.ConfigureAwait(false)))
+            if (left <= TimeSpan.Zero || (dialled.IsCompleted && (await dialled.ConfigureAwait(false) || _met.Task.IsCompleted)))
             {
                 break;
             }
 
             var pause = TimeSpan.FromMilliseconds(Math.Min(_timing.ProbeTimeout, left.TotalMilliseconds));
-            await Task.WhenAny(_joined.Task, Delay(pause)).ConfigureAwait(false);
+            await Task.WhenAny(_joined.Task, lookedRound, Delay(pause)).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
         }
 
         Step(now => _swim.EndJoin(now));
+    }
+
+    private async Task LookRoundAsync()
+    {
+        await _met.Task.ConfigureAwait(false);
+        await Delay(TimeSpan.FromMilliseconds(_timing.ProbeTimeout)).ConfigureAwait(false);
     }
 
     /// <summary>Tells every member directly that this node is about to leave; completes when they know, or did not answer.</summary>
@@ -198,6 +207,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         }
 
         _timer.Dispose();
+        _met.TrySetResult();
         _joined.TrySetResult();
         await _outbox.DisposeAsync().ConfigureAwait(false);
     }
@@ -238,6 +248,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     private void Step(Action<Moment> decide)
     {
         SwimEffects effects;
+        bool hasMet;
         bool hasJoined;
         lock (_lock)
         {
@@ -254,6 +265,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
                 _views.Enqueue(_swim.BuildView(now));
             }
 
+            hasMet = _swim.HasMet;
             hasJoined = _swim.HasJoined || !_swim.IsTakingPart;
             Arm(now);
         }
@@ -263,6 +275,11 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         foreach (var send in effects.Sends)
         {
             Forget(SendAsync(send));
+        }
+
+        if (hasMet)
+        {
+            _met.TrySetResult();
         }
 
         if (hasJoined)

@@ -51,8 +51,11 @@ internal sealed class Swim
 
     public bool HasOthers => _beliefs.LiveOthers.Any();
 
-    /// <summary>It found others, and nothing about its name is open.</summary>
-    public bool HasJoined => HasOthers && _beliefs.Namesake is null;
+    /// <summary>It found others, who may be as new as itself, and nothing about its name is open.</summary>
+    public bool HasMet => HasOthers && _beliefs.Namesake is null;
+
+    /// <summary>And somebody counts for the table.</summary>
+    public bool HasJoined => HasMet && _beliefs.Entries.Any(static entry => entry.IsSettled);
 
     /// <summary>0 is well; see <see cref="LocalHealth"/>.</summary>
     public int HealthScore => _health.Score;

@@ -43,6 +43,28 @@ public sealed class GossipLoopTests
         Assert.That(join.IsCompletedSuccessfully, Is.True);
     }
 
+    /// <summary>Two come back at the same time and find each other first: the cluster that is there must be asked before anybody is told that there is nothing.</summary>
+    [TestCase(false)]
+    [TestCase(true)]
+    public void Join_OneAsNewAnswersFirst_WaitsForTheOtherSeedsAsLongAsForAProbe(bool doesItCount)
+    {
+        _network.Silent.Add(PeerAddress.Parse("c:1"));
+        Start("b:1");
+        if (doesItCount)
+        {
+            _network.Time.Advance(TimeSpan.FromSeconds(10));
+        }
+
+        var node = _network.Add("a:1", Addresses);
+        var join = node.Loop.JoinAsync(CancellationToken.None);
+        Assert.That(join.IsCompleted, Is.EqualTo(doesItCount));
+
+        _network.Time.Advance(TimeSpan.FromMilliseconds(199));
+        Assert.That(join.IsCompleted, Is.EqualTo(doesItCount));
+        _network.Time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.That(join.IsCompletedSuccessfully, Is.True);
+    }
+
     [Test]
     public void Join_RestOfTheTimeoutBelowAMillisecond_Ends()
     {
