@@ -88,14 +88,9 @@ public sealed class ChangeSwarm
                 node.Crash();
                 node.Start();
                 break;
-            case 2:
-                // Who is silent holds up whoever asks it, and a table that is about to change leaves nobody else who may answer.
-                cluster.Simulation.RunUntil(() => cluster.Nodes.All(member => !member.IsRunning || IsCountedByAll(cluster, member)), SafeWithin, "everybody counts");
-                WaitUntilSafe(cluster);
-                node.Crash(isMachineOff: true);
-                break;
             default:
-                node.Crash();
+                // Who is silent holds up whoever asks it, and a table that is about to change leaves nobody else who may answer.
+                node.Crash(isMachineOff: how == 2 && cluster.Simulation.RunningNodes.All(member => IsCountedByAll(cluster, member)));
                 break;
         }
     }
