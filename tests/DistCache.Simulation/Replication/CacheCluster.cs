@@ -43,6 +43,7 @@ internal sealed class CacheCluster : IDisposable
 
     public int Reads { get; private set; }
 
+    /// <summary>But for those that a node refused because it had stopped.</summary>
     public int UnacknowledgedWrites { get; private set; }
 
     /// <summary>
@@ -141,13 +142,14 @@ internal sealed class CacheCluster : IDisposable
         var write = History.Begin(key, isRemove, Simulation.Elapsed, lifetime, isSliding);
         var milliseconds = (long?)lifetime?.TotalMilliseconds;
         RemainingTime? life = milliseconds is null ? null : isSliding ? new(Expiration.Never, milliseconds.Value, 0) : new(milliseconds.Value, 0, 0);
-        if (await CacheOf(node).WriteAsync(key, write.Value, life, valueBytes))
+        var cache = CacheOf(node);
+        if (await cache.WriteAsync(key, write.Value, life, valueBytes))
         {
             write.Acknowledge(Simulation.Elapsed, HighestHeld(node, key), IsSettled() && IsQuick);
         }
         else
         {
-            UnacknowledgedWrites++;
+            UnacknowledgedWrites += cache.HasStopped ? 0 : 1;
         }
     }
 
