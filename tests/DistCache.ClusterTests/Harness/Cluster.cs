@@ -10,6 +10,11 @@ namespace DistCache.ClusterTests;
 /// </summary>
 internal sealed class Cluster : IAsyncDisposable
 {
+    /// <summary>
+    /// For a change of profile Fast to be seen and to be over, at the worst: a round of probes in which the fault comes last, (n - 1) x 0.5 s,
+    /// nine times as long at a node that takes itself for slow (13.5 s with four); the longest suspicion, 8 s; the settle window, put off twice,
+    /// 3 s; the rest is for fetching what is owned then. A seed is dialled again, or members are exchanged, within 15 s, and then a window follows.
+    /// </summary>
     public static readonly TimeSpan AgreeTimeout = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
     private const int StartAttempts = 3;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using NUnit.Framework.Interfaces;
 
 namespace DistCache.ClusterTests;
@@ -5,6 +6,14 @@ namespace DistCache.ClusterTests;
 /// <summary>A test with processes: they end with it, and what they logged is shown if it failed.</summary>
 internal abstract class ClusterTest
 {
+    /// <summary>The length of a fault, not a wait for its effect. Nobody may be given up for it: the suspicion minimum of profile Fast is 4 x 500 ms.</summary>
+    private static readonly TimeSpan ShortFault = TimeSpan.FromSeconds(1);
+
+    /// <summary>Beyond this it is another fault: less than a probe interval is left of that minimum, in which to be told of a suspicion and to refute it.</summary>
+    private static readonly TimeSpan LongestShortFault = TimeSpan.FromSeconds(1.5);
+
+    private const int ShortFaults = 3;
+
     private readonly List<Cluster> _clusters = [];
 
     /// <summary>Signals are Unix's; elsewhere the tests that send them have nothing to do.</summary>
@@ -62,6 +71,36 @@ internal abstract class ClusterTest
         return [.. watched.Select(node => TablesOf(2, node))];
 
         static int TablesOf(int count, NodeProcess node) => node.Errors.Split($"The table changed: {count} nodes").Length - 1;
+    }
+
+    /// <summary>
+    /// A short fault of the third node changes no ownership, not even for a moment. A fault that this machine made longer than it was to be
+    /// says nothing, and is done once more.
+    /// </summary>
+    protected static async Task AssertKeepsItsTableAsync(Cluster cluster, Action begin, Action end)
+    {
+        for (var left = ShortFaults; left > 0; left--)
+        {
+            await cluster.WaitUntilAgreedAsync();
+            var before = (await cluster[0].ViewAsync()).TableHash;
+            var tablesOfTwo = await CountTablesOfTwoAsync(cluster);
+            var clock = Stopwatch.StartNew();
+            begin();
+            await Task.Delay(ShortFault);
+            end();
+            var length = clock.Elapsed;
+            await cluster.WaitUntilAgreedAsync();
+            if (length < LongestShortFault)
+            {
+                Assert.That((await cluster[0].ViewAsync()).TableHash, Is.EqualTo(before));
+                Assert.That(await CountTablesOfTwoAsync(cluster), Is.EqualTo(tablesOfTwo), "a table without the third");
+                return;
+            }
+
+            TestContext.Out.WriteLine($"The fault took {length.TotalSeconds:F1} s.");
+        }
+
+        Assert.Fail($"This machine made {ShortFaults} faults of {ShortFault.TotalSeconds:F0} s longer than {LongestShortFault.TotalSeconds} s.");
     }
 
     /// <summary>Every running node shows every entry.</summary>
