@@ -95,10 +95,7 @@ internal sealed partial class NodeProcess : IAsyncDisposable
         return (reply.Values![0], reply.Milliseconds);
     }
 
-    /// <summary>With how long all of it took the cache.</summary>
-    public async Task<double> TimeGetsAsync(string[] keys) => (await AskAsync(Command.Get, keys)).Milliseconds;
-
-    /// <summary>By a thread that blocks for each; with how long the longest call took.</summary>
+    /// <summary>By a thread that blocks for each; with how long the longest call took, without what the machine took of that.</summary>
     public async Task<(string?[] Values, double Milliseconds)> GetBlockingAsync(string[] keys)
     {
         var reply = await AskAsync(Command.Block, keys);

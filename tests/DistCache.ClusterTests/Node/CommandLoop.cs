@@ -54,8 +54,12 @@ internal sealed class CommandLoop(IDistributedCache cache, DistCacheCluster clus
             case Command.Collect:
                 return reply with { HeapBytes = GC.GetTotalMemory(forceFullCollection: true) };
             case Command.Block:
-                var calls = await Task.WhenAll(command.Keys.Select(key => Task.Run(() => GetAndWait(key))));
-                return reply with { Values = [.. calls.Select(call => call.Value)], LongestMilliseconds = calls.Max(call => call.Milliseconds) };
+                using (var machine = new Oversleep())
+                {
+                    var calls = await Task.WhenAll(command.Keys.Select(key => Task.Run(() => GetAndWait(key, machine))));
+                    return reply with { Values = [.. calls.Select(call => call.Value)], LongestMilliseconds = calls.Max(call => call.Milliseconds) };
+                }
+
             case Command.FixPool:
                 var threads = Math.Max(FewThreads, Environment.ProcessorCount);
                 ThreadPool.SetMinThreads(threads, threads);
@@ -66,11 +70,12 @@ internal sealed class CommandLoop(IDistributedCache cache, DistCacheCluster clus
         }
     }
 
-    private (string? Value, double Milliseconds) GetAndWait(string key)
+    private (string? Value, double Milliseconds) GetAndWait(string key, Oversleep machine)
     {
-        var started = Stopwatch.GetTimestamp();
+        var (started, taken) = (Stopwatch.GetTimestamp(), machine.Total);
         var value = cache.Get(key);
-        return (value is null ? null : Encoding.UTF8.GetString(value), Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+        var time = Stopwatch.GetElapsedTime(started) - (machine.Total - taken);
+        return (value is null ? null : Encoding.UTF8.GetString(value), time.TotalMilliseconds);
     }
 
     private NodeView View()

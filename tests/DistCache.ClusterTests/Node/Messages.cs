@@ -27,7 +27,7 @@ internal sealed record Reply(long Id)
     /// <summary>How long the cache took for what was asked, without the way of question and reply.</summary>
     public double Milliseconds { get; init; }
 
-    /// <summary>Of several calls of the cache, the one that took longest.</summary>
+    /// <summary>Of several calls of the cache, the one that took longest, without what the machine took of that.</summary>
     public double? LongestMilliseconds { get; init; }
 
     public NodeView? View { get; init; }
