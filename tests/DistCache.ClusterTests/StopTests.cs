@@ -21,7 +21,7 @@ internal sealed class StopTests : ClusterTest
         for (var index = 0; index < cluster.Count; index++)
         {
             // As a load balancer would: no new requests for the one that is about to stop.
-            load.Leave(index);
+            await load.LeaveAsync(index);
             var identity = $"{Cluster.NameOf(index)}#{(await cluster[index].ViewAsync()).Find(Cluster.NameOf(index))!.Incarnation}";
             NodeProcess[] witnesses = [.. cluster.Running.Where(other => other != index).Select(other => cluster[other])];
             stops.AddRange(witnesses.Select(witness => (identity, witness)));

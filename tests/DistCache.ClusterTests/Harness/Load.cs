@@ -21,6 +21,7 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
     private readonly ConcurrentQueue<double> _readMilliseconds = new();
     private readonly ConcurrentQueue<FailedCall> _failures = new();
     private readonly Stopwatch _clock = new();
+    private readonly int[] _underWay = new int[cluster.Count];
     private readonly CancellationTokenSource _stop = new();
     private Task _callers = Task.CompletedTask;
     private long _sequence;
@@ -44,7 +45,7 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
         _callers = Task.WhenAll(Enumerable.Range(0, Callers).Select(caller => Task.Run(() => CallAsync(caller))));
     }
 
-    /// <summary>Nothing more is sent to this node; what it has been sent goes on.</summary>
+    /// <summary>No further call goes through this node; those that are under way go on.</summary>
     public void Leave(int index) => _away[index] = true;
 
     public void Use(int index) => _away.TryRemove(index, out _);
@@ -57,6 +58,18 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
 
     /// <summary>Reads every key on every running node; gives back what was lost.</summary>
     public async Task<List<string>> CheckAsync()
+    /// <summary>No further call goes through this node, and all that did have ended.</summary>
+    public async Task LeaveAsync(int index)
+    {
+        Leave(index);
+
+        // A caller counts itself before it looks whether the node is away: one that is not seen here sees that.
+        await cluster.WaitUntilAsync(
+            $"what {Cluster.NameOf(index)} was asked is answered",
+            () => Task.FromResult(Interlocked.CompareExchange(ref _underWay[index], 0, 0) == 0),
+            Cluster.AgreeTimeout);
+    }
+
     {
         List<string> lost = [];
         foreach (var index in cluster.Running)
@@ -105,16 +118,17 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
             }
 
             var index = nodes[random.Next(nodes.Length)];
-            var choice = random.NextDouble();
-            var isWrite = choice < SetRatio + RemoveRatio;
-            var history = isWrite ? own[random.Next(own.Length)] : _histories[random.Next(_histories.Length)];
-            if (!isWrite)
+            Interlocked.Increment(ref _underWay[index]);
+            try
             {
-                await ReadAsync(index, history);
+                if (!_away.ContainsKey(index))
+                {
+                    await CallOnceAsync(index, own, random);
+                }
             }
-            else if (!history.IsUnsure)
+            finally
             {
-                await WriteAsync(index, history, isRemove: choice < RemoveRatio);
+                Interlocked.Decrement(ref _underWay[index]);
             }
         }
     }
@@ -122,13 +136,28 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
     private async Task WriteAsync(int index, KeyHistory history, bool isRemove)
     {
         var write = history.Begin(Interlocked.Increment(ref _sequence), isRemove);
-        var (node, began) = (cluster[index], _clock.Elapsed);
+        var (began, node) = (Elapsed, cluster[index]);
         try
         {
             await (write.Value is null ? node.RemoveAsync(history.Key) : node.SetAsync(history.Key, write.Value));
             history.Acknowledge(write);
             Interlocked.Increment(ref _acknowledged);
         }
+    private async Task CallOnceAsync(int index, KeyHistory[] own, Random random)
+    {
+        var choice = random.NextDouble();
+        var isWrite = choice < SetRatio + RemoveRatio;
+        var history = isWrite ? own[random.Next(own.Length)] : _histories[random.Next(_histories.Length)];
+        if (!isWrite)
+        {
+            await ReadAsync(index, history);
+        }
+        else if (!history.IsUnsure)
+        {
+            await WriteAsync(index, history, isRemove: choice < RemoveRatio);
+        }
+    }
+
         catch (Exception e) when (e is NodeGoneException or NodeErrorException)
         {
             history.Doubt();
