@@ -39,13 +39,13 @@ internal sealed class StopTests : ClusterTest
         await load.StopAsync();
         var restarting = load.TakeReadPercentile99();
         TestContext.Out.WriteLine(FormattableString.Invariant(
-            $"{load.Describe()}; p99 of reads {quiet:F2} ms quiet, {restarting:F2} ms meanwhile: {restarting / quiet:F1} x"));
+            $"{load.Describe()}; starved {load.Starvations.Count()} times; p99 of reads {quiet:F2} ms quiet, {restarting:F2} ms meanwhile: {restarting / quiet:F1} x"));
         var lost = await load.CheckAsync();
         Assert.Multiple(() =>
         {
             Assert.That(load.Acknowledged, Is.GreaterThan(Keys), "there was load");
             Assert.That(lost, Is.Empty);
-            Assert.That(load.Failures, Is.Empty);
+            Assert.That(load.Failures.Where(call => !load.Starvations.Any(fault => fault.Explains(call))), Is.Empty);
             foreach (var (identity, witness) in stops)
             {
                 Assert.That(ChangesOf(identity, witness), Has.None.EqualTo("Suspect").And.None.EqualTo("Dead"), $"{identity} was taken for crashed");

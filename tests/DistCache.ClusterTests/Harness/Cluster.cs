@@ -26,7 +26,7 @@ internal sealed class Cluster : IAsyncDisposable
     private readonly string[] _addresses;
     private readonly NodeProcess?[] _nodes;
     private readonly string?[] _urls;
-    private readonly List<(string Name, NodeProcess Node)> _lives = [];
+    private readonly List<(int Index, NodeProcess Node)> _lives = [];
 
     /// <param name="count">How many nodes there can be; none is started yet.</param>
     /// <param name="role">A role of <see cref="NodeHost"/>.</param>
@@ -49,6 +49,10 @@ internal sealed class Cluster : IAsyncDisposable
     /// <summary>The indexes of the nodes that are started and were neither killed nor stopped.</summary>
     public IEnumerable<int> Running => Enumerable.Range(0, Count).Where(index => _nodes[index] is { HasExited: false });
 
+    /// <summary>When a node had no threads or no processors, in all its lives, in ticks of <see cref="Stopwatch"/>.</summary>
+    public IEnumerable<(int Index, long From, long To)> Starvations =>
+        _lives.SelectMany(life => life.Node.Starvations.Select(starvation => (life.Index, starvation.From, starvation.To)));
+
     public NodeProcess this[int index] => _nodes[index] ?? throw new InvalidOperationException($"{NameOf(index)} was not started.");
 
     public static string NameOf(int index) => $"node-{index + 1}";
@@ -62,7 +66,7 @@ internal sealed class Cluster : IAsyncDisposable
             var node = NodeProcess.Start(_role, SettingsOf(index), _network?.LauncherOf(index));
             lock (_lives)
             {
-                _lives.Add((NameOf(index), node));
+                _lives.Add((index, node));
             }
 
             _nodes[index] = node;
@@ -141,9 +145,9 @@ internal sealed class Cluster : IAsyncDisposable
 
     public void ShowLogs()
     {
-        foreach (var (name, node) in _lives)
+        foreach (var (index, node) in _lives)
         {
-            TestContext.Out.WriteLine($"--- {name}, process {node.Id}, logged:{Environment.NewLine}{node.Errors}");
+            TestContext.Out.WriteLine($"--- {NameOf(index)}, process {node.Id}, logged:{Environment.NewLine}{node.Errors}");
         }
     }
 

@@ -15,6 +15,9 @@ internal enum FaultKind
 
     /// <summary>It stood still for a while.</summary>
     Pause,
+
+    /// <summary>The machine gave it no threads or no processors for a while.</summary>
+    Starved,
 }
 
 /// <summary>What was done to a node: from when to when, and until when all agreed again and had fetched what they own.</summary>
@@ -23,11 +26,13 @@ internal sealed record Fault(FaultKind Kind, int Index, TimeSpan Began, TimeSpan
     /// <summary>It is why the call failed: that was under way through this process at some time of the fault; or the cache promises nothing then.</summary>
     public bool Explains(FailedCall call) => call.Outcome switch
     {
-        Outcome.Gone => Kind != FaultKind.Pause && IsUnder(call),
+        Outcome.Gone => !StandsStill && IsUnder(call),
         Outcome.Stopped => Kind == FaultKind.Stop && IsUnder(call),
-        Outcome.Failed => Kind == FaultKind.Pause && IsUnder(call),
-        _ => Kind == FaultKind.Pause && call.Ended >= Began && call.Began <= Healed,
+        Outcome.Failed => StandsStill && IsUnder(call),
+        _ => StandsStill && call.Ended >= Began && call.Began <= Healed,
     };
+
+    private bool StandsStill => Kind is FaultKind.Pause or FaultKind.Starved;
 
     private bool IsUnder(FailedCall call) => call.Index == Index && call.Ended >= Began && call.Began <= Ended;
 

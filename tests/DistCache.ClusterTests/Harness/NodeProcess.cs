@@ -28,6 +28,7 @@ internal sealed partial class NodeProcess : IAsyncDisposable
     private readonly Task _log;
     private readonly StringBuilder _errors = new();
     private readonly ConcurrentDictionary<long, TaskCompletionSource<Reply>> _pending = new();
+    private readonly ConcurrentQueue<(long From, long To)> _starvations = new();
     private readonly TaskCompletionSource<Reply> _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _input = new();
     private long _lastId;
@@ -52,6 +53,9 @@ internal sealed partial class NodeProcess : IAsyncDisposable
     public int Id { get; }
 
     public bool HasExited => _process.HasExited;
+
+    /// <summary>When it had no threads or no processors, in ticks of <see cref="Stopwatch"/>.</summary>
+    public IReadOnlyCollection<(long From, long To)> Starvations => _starvations;
 
     /// <summary>All that it logged.</summary>
     public string Errors
@@ -197,7 +201,11 @@ internal sealed partial class NodeProcess : IAsyncDisposable
             }
 
             var reply = Json.Read<Reply>(line);
-            if (reply.Id == 0)
+            if (reply.Starved is [var from, var to])
+            {
+                _starvations.Enqueue((from, to));
+            }
+            else if (reply.Id == 0)
             {
                 _ready.TrySetResult(reply);
             }

@@ -14,6 +14,7 @@ internal sealed class CommandLoop(IDistributedCache cache, DistCacheCluster clus
     public async Task RunAsync(string? url)
     {
         Say(new Reply(0) { Url = url });
+        Beat.Start((from, to) => Say(new Reply(0) { Starved = [from, to] }));
         while (await Console.In.ReadLineAsync() is { } line)
         {
             _ = Task.Run(() => AnswerAsync(Json.Read<Command>(line)));

@@ -18,7 +18,7 @@ internal sealed record Command(long Id, string Verb, string[] Keys, string? Valu
     public const string FixPool = "fix pool";
 }
 
-/// <summary>A line of JSON on a node's standard output: a reply, or, with id 0, that it is ready.</summary>
+/// <summary>A line of JSON on a node's standard output: a reply, or, with id 0, that it is ready, or was starved.</summary>
 internal sealed record Reply(long Id)
 {
     /// <summary>The values of the keys that were asked for; null where there is none.</summary>
@@ -41,6 +41,9 @@ internal sealed record Reply(long Id)
     /// <summary>Live bytes on the garbage-collected heap, after a full collection.</summary>
     public long? HeapBytes { get; init; }
 }
+
+    /// <summary>From when to when this process had no threads or no processors; see <see cref="Beat"/>.</summary>
+    public long[]? Starved { get; init; }
 
 /// <summary>The cluster as one node sees it.</summary>
 internal sealed record NodeView(ulong TableHash, bool IsImporting, SeenMember[] Members)
