@@ -50,6 +50,7 @@ internal sealed class SwitchedNetwork : IDisposable
         try
         {
             using var probe = new SwitchedNetwork(1);
+            Ip("netns", "exec", probe.NamespaceOf(0), "true");
             return null;
         }
         catch (Exception exception) when (exception is InvalidOperationException or System.ComponentModel.Win32Exception)
