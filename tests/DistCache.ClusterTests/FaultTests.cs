@@ -64,6 +64,7 @@ internal sealed class FaultTests : ClusterTest
         var entries = await FillAsync(cluster, Keys, "fast");
         var former = (await cluster[0].ViewAsync()).Find(Cluster.NameOf(1))!.Incarnation;
 
+        await cluster.WaitUntilSafeAsync();
         await cluster[1].KillAsync();
         await cluster.StartAsync(1);
         await cluster.WaitUntilAsync(
@@ -73,6 +74,7 @@ internal sealed class FaultTests : ClusterTest
         await AssertHoldsAsync(cluster, entries);
 
         // Its copies are real: it is the only one left that could have them.
+        await cluster.WaitUntilSafeAsync();
         await cluster[0].KillAsync();
         await cluster.WaitUntilAgreedAsync();
         await AssertHoldsAsync(cluster, entries);

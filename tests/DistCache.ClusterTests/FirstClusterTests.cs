@@ -28,6 +28,7 @@ internal sealed class FirstClusterTests : ClusterTest
         var former = (await cluster[0].ViewAsync()).Find(Cluster.NameOf(1))!.Incarnation;
         var entries = await FillAsync(cluster, Keys, "early");
 
+        await cluster.WaitUntilSafeAsync();
         await cluster[1].KillAsync();
         await AssertHoldsAsync(cluster, entries);
         await cluster.WaitUntilAgreedAsync();

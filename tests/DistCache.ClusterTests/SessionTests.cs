@@ -45,6 +45,14 @@ internal sealed class SessionTests : ClusterTest
                 cookies[session] = await PutAsync(client, $"{cluster.UrlOf(0)}/session/user/name-{session}");
             }
 
+            // The middleware only logs it when a session could not be written.
+            for (var session = 0; session < cookies.Length; session++)
+            {
+                var name = await GetAsync(client, $"{cluster.UrlOf(0)}/session/user", cookies[session]);
+                Assert.That(name, Is.EqualTo($"name-{session}"), $"session {session}, before the fault");
+            }
+
+            await cluster.WaitUntilSafeAsync();
             await cluster[0].KillAsync();
             for (var session = 0; session < cookies.Length; session++)
             {

@@ -113,6 +113,8 @@ internal sealed partial class NodeProcess : IAsyncDisposable
 
     public async Task<NodeView> ViewAsync() => (await AskAsync(Command.Members, [])).View!;
 
+    public async Task<bool> IsSafeToStopAsync() => (await AskAsync(Command.IsSafe, [])).IsSafe!.Value;
+
     public async Task<long> CollectAsync() => (await AskAsync(Command.Collect, [])).HeapBytes!.Value;
 
     /// <summary>SIGKILL.</summary>

@@ -54,6 +54,8 @@ internal sealed class CommandLoop(IDistributedCache cache, DistCacheCluster clus
                 return reply with { View = View() };
             case Command.Collect:
                 return reply with { HeapBytes = GC.GetTotalMemory(forceFullCollection: true) };
+            case Command.IsSafe:
+                return reply with { IsSafe = await cluster.IsSafeToStopAsync() };
             case Command.Block:
                 using (var machine = new Oversleep())
                 {

@@ -10,6 +10,7 @@ internal sealed record Command(long Id, string Verb, string[] Keys, string? Valu
     public const string Remove = "remove";
     public const string Members = "members";
     public const string Collect = "collect";
+    public const string IsSafe = "is safe";
 
     /// <summary>Gets each key by a call that blocks a thread of the pool, all at once.</summary>
     public const string Block = "block";
@@ -32,18 +33,21 @@ internal sealed record Reply(long Id)
 
     public NodeView? View { get; init; }
 
+    /// <summary>Whether this node may stop, even without a word.</summary>
+    public bool? IsSafe { get; init; }
+
     /// <summary>The type and the message of the exception that the cache threw.</summary>
     public string? Error { get; init; }
 
     /// <summary>Where a web node serves.</summary>
     public string? Url { get; init; }
 
+    /// <summary>From when to when this process had no threads or no processors; see <see cref="Beat"/>.</summary>
+    public long[]? Starved { get; init; }
+
     /// <summary>Live bytes on the garbage-collected heap, after a full collection.</summary>
     public long? HeapBytes { get; init; }
 }
-
-    /// <summary>From when to when this process had no threads or no processors; see <see cref="Beat"/>.</summary>
-    public long[]? Starved { get; init; }
 
 /// <summary>The cluster as one node sees it.</summary>
 internal sealed record NodeView(ulong TableHash, bool IsImporting, SeenMember[] Members)
