@@ -81,8 +81,21 @@ public sealed class PassiveProviderTests
 
     /// <summary>Of this process only: other processes come and go. 0 where the system does not tell.</summary>
     private static int Sockets() => Directory.Exists("/proc/self/fd")
-        ? Directory.EnumerateFiles("/proc/self/fd").Count(file => File.ResolveLinkTarget(file, returnFinalTarget: false)?.Name.StartsWith("socket:", StringComparison.Ordinal) == true)
+        ? Directory.EnumerateFiles("/proc/self/fd").Count(IsSocket)
         : 0;
+
+    private static bool IsSocket(string file)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(file, returnFinalTarget: false)?.Name.StartsWith("socket:", StringComparison.Ordinal) == true;
+        }
+        catch (IOException)
+        {
+            // Closed since it was listed.
+            return false;
+        }
+    }
 
     private static int Threads()
     {
