@@ -7,7 +7,7 @@ using NUnit.Framework.Constraints;
 namespace DistCache.Tests;
 
 /// <summary>Calls that hold their thread, of keys that "b" leads, through "a". The cluster's clock stands still: nothing ends by itself.</summary>
-[CancelAfter(20_000)]
+[CancelAfter(Patience.Milliseconds)]
 public sealed class BlockedCallTests
 {
     private LineLogger _logger = null!;

@@ -4,10 +4,9 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DistCache.Tests;
 
-[CancelAfter(30_000)]
+[CancelAfter(Patience.Milliseconds)]
 public sealed class DistCacheClusterTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
     [Test]
     public async Task ViewChanged_ChangesDuringASlowHandler_RaisedOnceMoreForTheLatest()
@@ -30,17 +29,17 @@ public sealed class DistCacheClusterTests
             }
 
             calls.Release();
-            isSlow.Wait(Patience);
+            isSlow.Wait(Patience.Time);
             Interlocked.Decrement(ref running);
         };
 
         See(MemberState.Suspect);
-        Assert.That(await calls.WaitAsync(Patience), Is.True, "the first change");
+        Assert.That(await calls.WaitAsync(Patience.Time), Is.True, "the first change");
         See(MemberState.Dead);
         See(MemberState.Left);
         await PassThreadPoolAsync();
         isSlow.Set();
-        Assert.That(await calls.WaitAsync(Patience), Is.True, "the changes during the handler");
+        Assert.That(await calls.WaitAsync(Patience.Time), Is.True, "the changes during the handler");
         await PassThreadPoolAsync();
 
         lock (seen)
@@ -94,6 +93,6 @@ public sealed class DistCacheClusterTests
     {
         var passed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         ThreadPool.UnsafeQueueUserWorkItem(static passed => passed.SetResult(), passed, preferLocal: false);
-        return passed.Task.WaitAsync(Patience);
+        return passed.Task.WaitAsync(Patience.Time);
     }
 }

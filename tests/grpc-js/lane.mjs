@@ -10,7 +10,7 @@ export const kinds = {
 export const lanes = { control: 0, data: 1, bulk: 2 };
 export const path = '/distcache.v1.Peer/Exchange';
 const chunkBytes = 1_048_576;
-const patience = 10_000;
+const patience = 60_000;
 
 let latest = 0n;
 

@@ -73,7 +73,7 @@ internal sealed class HybridClockTests
         threads.ForEach(thread => thread.Start());
         foreach (var thread in threads)
         {
-            Assert.That(thread.Join(TimeSpan.FromSeconds(30)), Is.True);
+            Assert.That(thread.Join(Patience.Time), Is.True);
         }
 
         Assert.That(given, Is.All.Ordered);
@@ -149,7 +149,7 @@ internal sealed class HybridClockTests
         threads.ForEach(thread => thread.Start());
         foreach (var thread in threads)
         {
-            Assert.That(thread.Join(TimeSpan.FromSeconds(30)), Is.True);
+            Assert.That(thread.Join(Patience.Time), Is.True);
         }
 
         Assert.That(clock.Current, Is.EqualTo(start + (Threads * Each) - 1));

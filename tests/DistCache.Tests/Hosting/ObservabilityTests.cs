@@ -11,7 +11,7 @@ using Microsoft.Extensions.Logging;
 namespace DistCache.Tests.Hosting;
 
 /// <summary>What operators see: instruments, activities, health.</summary>
-[CancelAfter(60_000)]
+[CancelAfter(Patience.Milliseconds)]
 public sealed class ObservabilityTests
 {
     private static readonly DistributedCacheEntryOptions Forever = new();

@@ -3,10 +3,9 @@ using DistCache.Hosting;
 
 namespace DistCache.Tests.Hosting;
 
-/// <summary>On real threads, so each wait is for something that comes, within <see cref="Patience"/>.</summary>
+/// <summary>On real threads, so each wait is for something that comes.</summary>
 public sealed class OwnThreadTimeTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     private static readonly TimeSpan Never = Timeout.InfiniteTimeSpan;
 
@@ -28,7 +27,7 @@ public sealed class OwnThreadTimeTests
             },
             thrice, Soon, Soon);
 
-        Assert.That(thrice.Wait(Patience));
+        Assert.That(thrice.Wait(Patience.Time));
         timer.Dispose();
         var (id, isThePools) = threads.First();
         Assert.That(isThePools, Is.False);
@@ -42,9 +41,9 @@ public sealed class OwnThreadTimeTests
         using var timer = new OwnThreadTime().CreateTimer(_ => came.Release(), null, Never, Never);
 
         timer.Change(Soon, Never);
-        Assert.That(came.Wait(Patience));
+        Assert.That(came.Wait(Patience.Time));
         timer.Change(TimeSpan.Zero, Never);
-        Assert.That(came.Wait(Patience));
+        Assert.That(came.Wait(Patience.Time));
         Assert.That(came.CurrentCount, Is.Zero);
     }
 
@@ -60,11 +59,11 @@ public sealed class OwnThreadTimeTests
                 came.Set();
             },
             null, Soon, Never);
-        Assert.That(came.Wait(Patience));
+        Assert.That(came.Wait(Patience.Time));
 
         timer.Dispose();
 
-        Assert.That(thread!.Join(Patience));
+        Assert.That(thread!.Join(Patience.Time));
         Assert.That(timer.Change(Soon, Soon), Is.False);
     }
 
@@ -78,7 +77,7 @@ public sealed class OwnThreadTimeTests
         timer = new OwnThreadTime().CreateTimer(
             _ =>
             {
-                isKnown.Wait(Patience);
+                isKnown.Wait(Patience.Time);
                 thread = Thread.CurrentThread;
                 timer!.Dispose();
                 came.Set();
@@ -86,7 +85,7 @@ public sealed class OwnThreadTimeTests
             null, Soon, Soon);
         isKnown.Set();
 
-        Assert.That(came.Wait(Patience));
-        Assert.That(thread!.Join(Patience));
+        Assert.That(came.Wait(Patience.Time));
+        Assert.That(thread!.Join(Patience.Time));
     }
 }

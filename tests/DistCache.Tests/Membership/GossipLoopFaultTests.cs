@@ -5,7 +5,7 @@ using DistCache.Peers;
 namespace DistCache.Tests.Membership;
 
 /// <summary>What the shell stands: many threads at once, and defects inside of it.</summary>
-[CancelAfter(60_000)]
+[CancelAfter(Patience.Milliseconds)]
 public sealed class GossipLoopFaultTests
 {
     private const int Messengers = 3;
@@ -85,7 +85,7 @@ public sealed class GossipLoopFaultTests
     /// <summary>Those who wait for an exchange go on by a timer that is due at once: somebody must let it ring.</summary>
     private static async Task WithTimersAsync(MemoryNetwork network, Task work)
     {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        using var patience = new CancellationTokenSource(Patience.Time);
         while (!work.IsCompleted)
         {
             patience.Token.ThrowIfCancellationRequested();

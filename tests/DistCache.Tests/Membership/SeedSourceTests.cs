@@ -171,7 +171,7 @@ public sealed class SeedSourceTests
         await File.WriteAllTextAsync(_path, "b:1");
         network.Time.Advance(TimeSpan.FromSeconds(0.5));
 
-        Assert.That(() => here.StateOf(there), Is.EqualTo(MemberState.Alive).After(5).Seconds.PollEvery(5), "the file is read on another thread");
+        Assert.That(() => here.StateOf(there), Is.EqualTo(MemberState.Alive).After(Patience.Milliseconds, 5), "the file is read on another thread");
     }
 
     [Test]

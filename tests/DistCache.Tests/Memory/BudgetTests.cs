@@ -197,7 +197,7 @@ internal sealed class BudgetTests
             if (!_isMet)
             {
                 _isMet = true;
-                Assert.That(others.SignalAndWait(TimeSpan.FromSeconds(30)));
+                Assert.That(others.SignalAndWait(Patience.Time));
             }
 
             return value;
@@ -271,7 +271,7 @@ internal sealed class BudgetTests
             }
         })).ToArray();
         Array.ForEach(threads, thread => thread.Start());
-        Array.ForEach(threads, thread => Assert.That(thread.Join(TimeSpan.FromSeconds(60)), "a thread hangs"));
+        Array.ForEach(threads, thread => Assert.That(thread.Join(Patience.Time), "a thread hangs"));
         Assert.That(failure, Is.Null);
     }
 }

@@ -81,7 +81,7 @@ internal sealed class LockFreeReadTests
             }
         })).ToArray();
         Array.ForEach(threads, thread => thread.Start());
-        Array.ForEach(threads, thread => Assert.That(thread.Join(TimeSpan.FromSeconds(60))));
+        Array.ForEach(threads, thread => Assert.That(thread.Join(Patience.Time)));
         Assert.That(numbers.Where(number => !ThreadNumber.IsShared(number)), Is.Unique);
         Assert.That(numbers.Count(ThreadNumber.IsShared), Is.GreaterThan(ThreadNumber.SharedCount), "some have to share");
         Assert.That(numbers, Is.All.LessThan(UseNotes.Stripes));
@@ -103,7 +103,7 @@ internal sealed class LockFreeReadTests
             var number = ThreadNumber.OwnCount;
             var thread = new Thread(() => number = current());
             thread.Start();
-            Assert.That(thread.Join(TimeSpan.FromSeconds(10)));
+            Assert.That(thread.Join(Patience.Time));
             own += ThreadNumber.IsShared(number) ? 0 : 1;
         }
 
@@ -142,7 +142,7 @@ internal sealed class LockFreeReadTests
             }
         })).ToArray();
         Array.ForEach(workers, worker => worker.Start());
-        Array.ForEach(workers, worker => Assert.That(worker.Join(TimeSpan.FromSeconds(60))));
+        Array.ForEach(workers, worker => Assert.That(worker.Join(Patience.Time)));
         Assert.That(wrong, Is.Zero);
         Assert.That((tier.Statistics.Hits, tier.Statistics.Misses), Is.EqualTo(((long)hits, (long)misses)));
         Assert.That(hits, Is.EqualTo(threads * reads / 2));
@@ -180,7 +180,7 @@ internal sealed class LockFreeReadTests
         }
 
         Volatile.Write(ref isOver, true);
-        Array.ForEach(readers, reader => Assert.That(reader.Join(TimeSpan.FromSeconds(30))));
+        Array.ForEach(readers, reader => Assert.That(reader.Join(Patience.Time)));
         Assert.That(wrong, Is.Zero);
         TierCheck.Verify(tier.Memory!);
     }

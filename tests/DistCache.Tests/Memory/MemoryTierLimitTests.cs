@@ -229,7 +229,7 @@ internal sealed class MemoryTierLimitTests
         else
         {
             tier.Dispose();
-            Assert.That(SpinWait.SpinUntil(() => tier.Memory!.Pool.Memory.Handle.IsGivenBack, TimeSpan.FromSeconds(5)), "a huge block may just be on its way");
+            Assert.That(SpinWait.SpinUntil(() => tier.Memory!.Pool.Memory.Handle.IsGivenBack, Patience.Time), "a huge block may just be on its way");
         }
 
         // Tests beside this one take and give memory too.

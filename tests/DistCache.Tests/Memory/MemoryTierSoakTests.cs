@@ -78,11 +78,11 @@ internal sealed class MemoryTierSoakTests
             }
         })).ToArray();
         Array.ForEach(workers, worker => worker.Start());
-        Assert.That(started.Wait(TimeSpan.FromSeconds(30)));
+        Assert.That(started.Wait(Patience.Time));
         tier.Dispose();
         foreach (var worker in workers)
         {
-            Assert.That(worker.Join(TimeSpan.FromSeconds(30)));
+            Assert.That(worker.Join(Patience.Time));
         }
 
         Assert.That(failures, Is.Empty);

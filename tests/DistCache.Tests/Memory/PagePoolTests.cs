@@ -7,9 +7,6 @@ internal sealed class PagePoolTests
 {
     private const int LargeBytes = 36 << 10;
 
-    /// <summary>For blocks that are charged already, and that another thread is still committing.</summary>
-    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(30);
-
     /// <summary>
     /// Large entries that leave much of each page uncommitted need most of the addresses, and small ones need them back. The budgets: around
     /// a region, some regions, the last without huge blocks, and with those.
@@ -30,7 +27,8 @@ internal sealed class PagePoolTests
             var taken = new List<int>();
             var bytesEach = isLarge ? LargeBytes : geometry.PageBytes;
             var least = limit - ((long)geometry.MaximumRegions * geometry.RegionInfoBytes) - geometry.PageBytes;
-            SpinWait.SpinUntil(() => TakeAll(pool, isLarge, taken) * (long)bytesEach >= least, LongestWait);
+            // For blocks that are charged already, and that another thread is still committing.
+            SpinWait.SpinUntil(() => TakeAll(pool, isLarge, taken) * (long)bytesEach >= least, Patience.Time);
             Assert.That(taken, Is.Unique);
             Assert.That(taken.Count * (long)bytesEach, Is.InRange(least, limit), $"round {round}");
             pool.Verify(0);

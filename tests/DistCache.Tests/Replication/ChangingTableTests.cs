@@ -7,7 +7,7 @@ namespace DistCache.Tests.Replication;
 /// old owners to their end before it came. Here nothing is transferred, so that only the write itself can have brought it there.
 /// </summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[CancelAfter(20_000)]
+[CancelAfter(Patience.Milliseconds)]
 public sealed class ChangingTableTests : IDisposable
 {
     /// <summary>"a" writes a key of "b" and "c"; by the next table "d" leads it.</summary>

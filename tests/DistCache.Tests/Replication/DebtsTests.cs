@@ -6,7 +6,7 @@ namespace DistCache.Tests.Replication;
 
 /// <summary>What happens to debts while they are being paid. Anti-entropy, which would find them too, has its first round long after.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[CancelAfter(20_000)]
+[CancelAfter(Patience.Milliseconds)]
 public sealed class DebtsTests : IDisposable
 {
     private static readonly PeerFault Refused = new(FaultKind.Unreachable, "refused");

@@ -127,7 +127,7 @@ public sealed class LeaderSearchTests
 
         writer.See(cluster.Nodes, static _ => MemberState.Alive);
         cluster.Time.Advance(Step);
-        Assert.That((await write.WaitAsync(TimeSpan.FromSeconds(10))).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        Assert.That((await write.WaitAsync(Patience.Time)).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
         Assert.That(AskedBy(cluster, writer), Does.Contain(newcomer.Identity.Name));
     }
 

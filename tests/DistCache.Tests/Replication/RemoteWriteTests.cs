@@ -3,7 +3,7 @@ using DistCache.Peers;
 namespace DistCache.Tests.Replication;
 
 /// <summary>Writes that go to all owners at once, and what becomes of them where an owner does not take its copy.</summary>
-[CancelAfter(20_000)]
+[CancelAfter(Patience.Milliseconds)]
 public sealed class RemoteWriteTests
 {
     private static readonly ReplicationOptions ThreeOwners = new() { ReplicaCount = 2, WriteAck = WriteAck.Majority };

@@ -415,7 +415,7 @@ public sealed class TakeoverTests
         cluster.Nodes.Add(cluster.Add("c", 5_000));
         cluster.Settle();
         await ConvergeAsync(cluster);
-        Assert.That((await seen.Task.WaitAsync(TimeSpan.FromSeconds(10))).Members, Has.Length.EqualTo(3));
+        Assert.That((await seen.Task.WaitAsync(Patience.Time)).Members, Has.Length.EqualTo(3));
     }
 
     [Test]

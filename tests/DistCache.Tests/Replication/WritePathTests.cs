@@ -286,7 +286,7 @@ public sealed class WritePathTests
         cluster.Hold = static (_, _, _) => null;
         held.SetResult();
 
-        var reply = await write.WaitAsync(TimeSpan.FromSeconds(10));
+        var reply = await write.WaitAsync(Patience.Time);
 
         Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
         Assert.That(newcomer.Held(key), Is.EqualTo(new byte[] { 1 }));

@@ -29,7 +29,7 @@ internal sealed class BadInputTests
             Assert.That(await friend.SendAsync(_node, TestNode.Read("key")), Is.TypeOf<ReadReply>());
         }
 
-        Assert.That(() => _node.Transport.ServedConnections, Is.Zero.After(8_000, 20), "a connection is leaked");
+        Assert.That(() => _node.Transport.ServedConnections, Is.Zero.After(Patience.Milliseconds, 20), "a connection is leaked");
         await _node.DisposeAsync();
         _metrics.Dispose();
     }
@@ -167,7 +167,7 @@ internal sealed class BadInputTests
         Assert.That(end.Status, Is.EqualTo(GrpcStatus.ResourceExhausted));
         Assert.That(end.Message, Does.Contain("within 5 s"));
         time.Advance(TimeSpan.FromSeconds(1));
-        Assert.That(() => node.Transport.ServedConnections, Is.Zero.After(5_000, 10));
+        Assert.That(() => node.Transport.ServedConnections, Is.Zero.After(Patience.Milliseconds, 10));
     }
 
     [TestCase(new byte[0])]
@@ -179,12 +179,12 @@ internal sealed class BadInputTests
         using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(node.Address.Host, node.Address.Port);
         await socket.SendAsync(bytes);
-        Assert.That(() => time.ActiveTimers, Is.EqualTo(1).After(5_000, 10), "it was not accepted");
+        Assert.That(() => time.ActiveTimers, Is.EqualTo(1).After(Patience.Milliseconds, 10), "it was not accepted");
 
         time.Advance(WireLimits.HandshakeTimeout);
 
         await ReadToEndAsync(socket);
-        Assert.That(() => node.Transport.ServedConnections, Is.Zero.After(5_000, 10));
+        Assert.That(() => node.Transport.ServedConnections, Is.Zero.After(Patience.Milliseconds, 10));
     }
 
     [Test]
@@ -218,7 +218,7 @@ internal sealed class BadInputTests
         // Whether the client has noticed the end before the write, and disposed of the stream, is a race of its own.
         Assert.That(GoOnAsync, Throws.InstanceOf<IOException>().Or.InstanceOf<HttpRequestException>().Or.InstanceOf<ObjectDisposedException>());
 
-        Assert.That(() => _metrics["distcache.wire.connections.refused/unproved"], Is.EqualTo(1).After(5_000, 10));
+        Assert.That(() => _metrics["distcache.wire.connections.refused/unproved"], Is.EqualTo(1).After(Patience.Milliseconds, 10));
     }
 
     [Test]
@@ -241,7 +241,7 @@ internal sealed class BadInputTests
             await using var late = TestNode.Create("late");
             Assert.That(await late.SendAsync(node, TestNode.Read("key")), Is.TypeOf<ReadReply>());
             Assert.That(isBroken, Is.False, "one that is known does not count");
-            Assert.That(() => node.Transport.ServedConnections, Is.InRange(3, WireLimits.Strangers + 2).After(5_000, 10));
+            Assert.That(() => node.Transport.ServedConnections, Is.InRange(3, WireLimits.Strangers + 2).After(Patience.Milliseconds, 10));
         }
         finally
         {
@@ -260,11 +260,11 @@ internal sealed class BadInputTests
         await using var node = await TestNode.StartAsync("flooded", time: new ManualTime());
         await using var member = TestNode.Create("member");
         using var slow = new RawLane(node.Address, []);
-        Assert.That(() => node.Transport.ServedConnections, Is.EqualTo(1).After(5_000, 10));
+        Assert.That(() => node.Transport.ServedConnections, Is.EqualTo(1).After(Patience.Milliseconds, 10));
         using var stop = new CancellationTokenSource();
         using var flood = new Flood(node.Address);
         await flood.RunAsync(WireLimits.Connections + WireLimits.Strangers, CancellationToken.None);
-        Assert.That(() => flood.Standing, Is.EqualTo(WireLimits.Strangers - 1).After(5_000, 10), "with the slow one as many strangers as there may be");
+        Assert.That(() => flood.Standing, Is.EqualTo(WireLimits.Strangers - 1).After(Patience.Milliseconds, 10), "with the slow one as many strangers as there may be");
         var before = flood.Count;
         var going = flood.RunAsync(100_000, stop.Token);
         node.OnRequest = (_, request, _) => ValueTask.FromResult<PeerReply>(request.Lane switch
@@ -285,7 +285,7 @@ internal sealed class BadInputTests
         await stop.CancelAsync();
         await going;
         TestContext.Out.WriteLine($"{flood.Count - before} strangers came while it dialled");
-        Assert.That(() => node.Transport.ServedConnections, Is.LessThanOrEqualTo(WireLimits.Strangers + 4).After(5_000, 10));
+        Assert.That(() => node.Transport.ServedConnections, Is.LessThanOrEqualTo(WireLimits.Strangers + 4).After(Patience.Milliseconds, 10));
     }
 
     [Test]
@@ -407,7 +407,7 @@ internal sealed class BadInputTests
 
         await ReadToEndAsync(socket);
 
-        Assert.That(() => _metrics["distcache.wire.connections.refused/http2"], Is.EqualTo(1).After(5_000, 10));
+        Assert.That(() => _metrics["distcache.wire.connections.refused/http2"], Is.EqualTo(1).After(Patience.Milliseconds, 10));
     }
 
     [Test]
@@ -421,12 +421,12 @@ internal sealed class BadInputTests
 
         await Task.WhenAll(ReadToEndAsync(silent), ReadToEndAsync(tls));
 
-        Assert.That(() => _metrics["distcache.wire.connections.refused/http2"], Is.EqualTo(2).After(5_000, 10));
+        Assert.That(() => _metrics["distcache.wire.connections.refused/http2"], Is.EqualTo(2).After(Patience.Milliseconds, 10));
     }
 
     private static async Task ReadToEndAsync(Socket socket)
     {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var patience = new CancellationTokenSource(TestNode.Patience);
         var buffer = new byte[1_024];
         try
         {

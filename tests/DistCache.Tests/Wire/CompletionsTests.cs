@@ -4,7 +4,7 @@ using DistCache.Wire;
 
 namespace DistCache.Tests.Wire;
 
-[CancelAfter(20_000)]
+[CancelAfter(Patience.Milliseconds)]
 internal sealed class CompletionsTests
 {
     private readonly Completions _completions = new();
@@ -15,7 +15,7 @@ internal sealed class CompletionsTests
     {
         using var others = new CountdownEvent(20);
         var blocked = new TaskCompletionSource<bool>();
-        _completions.Add(new Caller(() => blocked.SetResult(others.Wait(TimeSpan.FromSeconds(10), token))));
+        _completions.Add(new Caller(() => blocked.SetResult(others.Wait(Patience.Time, token))));
         for (var i = 0; i < 20; i++)
         {
             _completions.Add(new Caller(() => others.Signal()));

@@ -50,7 +50,7 @@ internal sealed class GrpcJsTests
         await script.WriteLineAsync(address);
         await script.AssertSucceedsAsync();
 
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(10));
+        using var limit = new CancellationTokenSource(Patience);
         await host.StopAsync(limit.Token);
     }
 

@@ -205,7 +205,7 @@ internal sealed class HostilePeerTests
         }
 
         // Each dial has a timer, and its lane until it is broken: without one nothing is left that could wake.
-        Assert.That(() => time.ActiveTimers == 0 || peer.Greetings > MostGreetings, Is.True.After(10_000, 10), "it does not come to rest");
+        Assert.That(() => time.ActiveTimers == 0 || peer.Greetings > MostGreetings, Is.True.After(Patience.Milliseconds, 10), "it does not come to rest");
         Assert.That(peer.Greetings, Is.LessThanOrEqualTo(MostGreetings));
     }
 
@@ -234,7 +234,7 @@ internal sealed class HostilePeerTests
 
         await using var friend = TestNode.Create("friend");
         Assert.That(await friend.SendAsync(node, TestNode.Read("key")), Is.TypeOf<ReadReply>());
-        Assert.That(() => node.Transport.ServedConnections, Is.EqualTo(1).After(8_000, 20), "a connection is leaked");
+        Assert.That(() => node.Transport.ServedConnections, Is.EqualTo(1).After(Patience.Milliseconds, 20), "a connection is leaked");
     }
 
     private static byte[] Reply(uint id, PeerReply reply) => RawLane.Frame(buffer => MessageCodec.Encode(buffer, id, 1, reply));

@@ -22,6 +22,6 @@ internal sealed class KeepAliveTests
         relay.Cut();
 
         await broken.Task.WaitAsync(TestNode.Patience);
-        Assert.That(() => there.Transport.ServedConnections, Is.Zero.After(10_000, 20));
+        Assert.That(() => there.Transport.ServedConnections, Is.Zero.After(Patience.Milliseconds, 20));
     }
 }

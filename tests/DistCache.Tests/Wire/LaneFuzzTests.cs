@@ -40,7 +40,7 @@ internal sealed class LaneFuzzTests
     {
         var served = await _neighbour.StopAsync();
         TestContext.Out.WriteLine($"the neighbour was answered {served} times, slowest {_neighbour.Slowest.TotalMilliseconds:F0} ms");
-        Assert.That(() => _node.Transport.ServedConnections, Is.Zero.After(10_000, 20), "a connection is leaked");
+        Assert.That(() => _node.Transport.ServedConnections, Is.Zero.After(Patience.Milliseconds, 20), "a connection is leaked");
         await _node.DisposeAsync();
         Assert.That(GC.GetTotalMemory(forceFullCollection: true) - _heapBefore, Is.LessThan(32 << 20), "memory is leaked");
         Assert.That(_log.Lines, Has.None.Contain(MessageFuzzer.Marker), "a key or a value is in the log");
@@ -55,7 +55,7 @@ internal sealed class LaneFuzzTests
         var (inputs, refused) = (counts.Sum(count => count.Inputs), counts.Sum(count => count.Refused));
         TestContext.Out.WriteLine($"{inputs} messages on {counts.Sum(count => count.Lanes)} lanes, {refused} lanes refused");
         string[] causes = ["malformed", "limit", "clock", "self", "cluster", "protocol", "secret", "silent"];
-        Assert.That(() => causes.Sum(cause => _metrics[$"distcache.wire.lanes.refused/{cause}"]), Is.EqualTo(refused).After(5_000, 20), "a refusal is not counted");
+        Assert.That(() => causes.Sum(cause => _metrics[$"distcache.wire.lanes.refused/{cause}"]), Is.EqualTo(refused).After(Patience.Milliseconds, 20), "a refusal is not counted");
         Assert.That(refused, Is.Positive);
     }
 
@@ -68,7 +68,7 @@ internal sealed class LaneFuzzTests
         await Task.WhenAll(lanes.Where((_, i) => i % hello.Length > 0).Select(async lane =>
             Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.ResourceExhausted))));
 
-        Assert.That(() => _node.Transport.ServedConnections, Is.EqualTo(1).After(10_000, 20), "only the neighbour's lane is left");
+        Assert.That(() => _node.Transport.ServedConnections, Is.EqualTo(1).After(Patience.Milliseconds, 20), "only the neighbour's lane is left");
 
         Array.ForEach(lanes, lane => lane.Dispose());
         Array.ForEach(sockets, socket => socket.Dispose());

@@ -86,7 +86,7 @@ internal sealed class LargePaceTests
         for (var chunks = 1; chunks <= 4; chunks++)
         {
             var sent = Is.InRange(chunks * length, (chunks * length) + (chunks * WireLimits.ChunkOverheadBytes));
-            Assert.That(() => stream.Length, sent.After(5_000, 1));
+            Assert.That(() => stream.Length, sent.After(Patience.Milliseconds, 1));
             _time.Advance(WireLimits.ShortestRest);
             NoteSmall();
         }

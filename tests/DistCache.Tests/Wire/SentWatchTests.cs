@@ -57,7 +57,7 @@ internal sealed class SentWatchTests
         for (var id = 1u; id < Messages; id++)
         {
             Send(id);
-            Assert.That(() => writer.SentBytes, Is.GreaterThanOrEqualTo(id * ValueBytes).After(5_000, 1));
+            Assert.That(() => writer.SentBytes, Is.GreaterThanOrEqualTo(id * ValueBytes).After(Patience.Milliseconds, 1));
         }
 
         var each = writer.SentBytes / (Messages - 1);
@@ -67,7 +67,7 @@ internal sealed class SentWatchTests
         gate.SetResult();
 
         await arrived.Task.WaitAsync(TestNode.Patience);
-        Assert.That(() => writer.SentBytes, Is.EqualTo(expected).After(5_000, 1));
+        Assert.That(() => writer.SentBytes, Is.EqualTo(expected).After(Patience.Milliseconds, 1));
         await stop.CancelAsync();
         writer.Close(finishLong: false);
         content.Complete();

@@ -170,7 +170,7 @@ internal sealed class StrangersTests
             }
         });
 
-        await Task.WhenAll(welcomes, arrivals).WaitAsync(TimeSpan.FromSeconds(60));
+        await Task.WhenAll(welcomes, arrivals).WaitAsync(TestNode.Patience);
         TestContext.Out.WriteLine($"{known} were welcomed in time, {gone} had to go");
         Assert.That(_strangers.Leaving, Is.EqualTo(gone));
     }

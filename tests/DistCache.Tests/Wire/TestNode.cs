@@ -9,7 +9,7 @@ namespace DistCache.Tests.Wire;
 /// <summary>A transport on loopback with a handler that a test chooses.</summary>
 internal sealed class TestNode : IPeerHandler, IAsyncDisposable
 {
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    public static readonly TimeSpan Patience = DistCache.Tests.Patience.Time;
 
     private TestNode(string name, WireSettings settings, TimeProvider clockTime, TimeProvider time, ILogger logger)
     {

@@ -57,7 +57,7 @@ internal sealed class TlsTests
         Assert.That(isServed, Is.EqualTo(!mutual));
         if (mutual)
         {
-            Assert.That(() => Logged("shows no certificate"), Is.True.After(5_000, 10), Lines());
+            Assert.That(() => Logged("shows no certificate"), Is.True.After(Patience.Milliseconds, 10), Lines());
         }
     }
 
@@ -72,7 +72,7 @@ internal sealed class TlsTests
         var fault = await here.SendAsync(there, TestNode.Read("key"));
 
         AssertRefused(fault, "its log says why");
-        Assert.That(() => Logged("As a client, its certificate \"CN=127.0.0.1\" is not accepted"), Is.True.After(5_000, 10), Lines());
+        Assert.That(() => Logged("As a client, its certificate \"CN=127.0.0.1\" is not accepted"), Is.True.After(Patience.Milliseconds, 10), Lines());
         Assert.That(metrics["distcache.wire.connections.refused/tls"], Is.EqualTo(1));
     }
 
@@ -95,7 +95,7 @@ internal sealed class TlsTests
         var fault = await here.SendAsync(there, TestNode.Read("key"));
 
         AssertRefused(fault, isListeners ? "NotTimeValid" : "its log says why");
-        Assert.That(() => isListeners || Logged("NotTimeValid"), Is.True.After(5_000, 10), Lines());
+        Assert.That(() => isListeners || Logged("NotTimeValid"), Is.True.After(Patience.Milliseconds, 10), Lines());
     }
 
     [TestCase(null, "localhost", false, "not for the address that was dialled, \"127.0.0.1\"")]
@@ -134,7 +134,7 @@ internal sealed class TlsTests
         var reply = await here.SendAsync(there, TestNode.Read("key"));
 
         Assert.That(reply is ReadReply, Is.EqualTo(accepted), $"{reply}");
-        Assert.That(() => accepted || Logged("is not for \"cache.internal\" (Cluster.Tls.PeerName)"), Is.True.After(5_000, 10), Lines());
+        Assert.That(() => accepted || Logged("is not for \"cache.internal\" (Cluster.Tls.PeerName)"), Is.True.After(Patience.Milliseconds, 10), Lines());
     }
 
     [TestCase(TestAuthority.ServerUsage)]
@@ -157,7 +157,7 @@ internal sealed class TlsTests
 
         Assert.That(fault, Is.TypeOf<PeerFault>());
         Assert.That(((PeerFault)fault).Reason, Does.Contain("expects TLS (Cluster.Tls)"));
-        Assert.That(() => Logged("speaks plain text, where TLS is expected (Cluster.Tls)"), Is.True.After(5_000, 10), Lines());
+        Assert.That(() => Logged("speaks plain text, where TLS is expected (Cluster.Tls)"), Is.True.After(Patience.Milliseconds, 10), Lines());
     }
 
     [Test]
@@ -169,7 +169,7 @@ internal sealed class TlsTests
         var fault = await here.SendAsync(there, TestNode.Read("key"), TimeSpan.FromSeconds(4));
 
         AssertRefused(fault, "Is Cluster.Tls set there?");
-        Assert.That(() => Logged("It speaks TLS, which is not set up here (Cluster.Tls)"), Is.True.After(5_000, 10), Lines());
+        Assert.That(() => Logged("It speaks TLS, which is not set up here (Cluster.Tls)"), Is.True.After(Patience.Milliseconds, 10), Lines());
     }
 
     [Test]
@@ -193,7 +193,7 @@ internal sealed class TlsTests
         Assert.That(await CertificateOfAsync(there.Address), Is.EqualTo(second.Thumbprint));
         Assert.That(Logged(second.Thumbprint), Is.True, Lines());
         Assert.That(await early.SendAsync(there, TestNode.Read("key")), Is.TypeOf<ReadReply>());
-        Assert.That(() => there.Transport.ServedConnections, Is.EqualTo(1).After(5_000, 20), "the lane of before stands");
+        Assert.That(() => there.Transport.ServedConnections, Is.EqualTo(1).After(Patience.Milliseconds, 20), "the lane of before stands");
     }
 
     [TestCase(false)]
@@ -240,12 +240,12 @@ internal sealed class TlsTests
         using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(there.Address.Host, there.Address.Port);
         await socket.SendAsync(new byte[] { 0x16, 3, 1 });
-        Assert.That(() => time.ActiveTimers, Is.EqualTo(1).After(5_000, 10), "it was not accepted");
+        Assert.That(() => time.ActiveTimers, Is.EqualTo(1).After(Patience.Milliseconds, 10), "it was not accepted");
 
         time.Advance(WireLimits.HandshakeTimeout);
 
-        Assert.That(() => there.Transport.ServedConnections, Is.Zero.After(5_000, 10));
-        Assert.That(() => Logged("No lane within 5 s"), Is.True.After(5_000, 10), Lines());
+        Assert.That(() => there.Transport.ServedConnections, Is.Zero.After(Patience.Milliseconds, 10));
+        Assert.That(() => Logged("No lane within 5 s"), Is.True.After(Patience.Milliseconds, 10), Lines());
     }
 
     [Test]
@@ -275,8 +275,8 @@ internal sealed class TlsTests
 
         await SendAsync().WaitAsync(TestNode.Patience).ContinueWith(static _ => { }, TaskScheduler.Default);
 
-        Assert.That(() => Logged("More than 65536 bytes before a handshake was complete"), Is.True.After(5_000, 10), Lines());
-        Assert.That(() => there.Transport.ServedConnections, Is.Zero.After(5_000, 10));
+        Assert.That(() => Logged("More than 65536 bytes before a handshake was complete"), Is.True.After(Patience.Milliseconds, 10), Lines());
+        Assert.That(() => there.Transport.ServedConnections, Is.Zero.After(Patience.Milliseconds, 10));
     }
 
     [Test]

@@ -546,7 +546,7 @@ internal sealed class WireTransportTests
 
         // More than fits into the windows: the write ends only if somebody reads it.
         var writing = lane.WriteAsync([.. Enumerable.Range(0, requests).SelectMany(i => RawLane.Frame((uint)i, TestNode.Read("key")))]);
-        Assert.That(() => Volatile.Read(ref handled), Is.GreaterThan(1_000).After(5_000, 10));
+        Assert.That(() => Volatile.Read(ref handled), Is.GreaterThan(1_000).After(Patience.Milliseconds, 10));
         for (var i = 0; i < 2_000; i++)
         {
             Assert.That(await _here.SendAsync(_there, TestNode.Read("key")), Is.TypeOf<ReadReply>(), "others are served meanwhile");
@@ -557,7 +557,7 @@ internal sealed class WireTransportTests
         lane.Dispose();
         await Task.WhenAny(writing);
         await _here.DisposeAsync();
-        Assert.That(() => _there.Transport.ServedConnections, Is.Zero.After(8_000, 20), "the reader waits for ever");
+        Assert.That(() => _there.Transport.ServedConnections, Is.Zero.After(Patience.Milliseconds, 20), "the reader waits for ever");
     }
 
     /// <summary>
@@ -584,7 +584,7 @@ internal sealed class WireTransportTests
         await lane.ReadAsync();
 
         var writing = lane.WriteAsync([.. Enumerable.Repeat(request, requests).SelectMany(bytes => bytes)]);
-        Assert.That(() => Volatile.Read(ref handled), Is.GreaterThan(limit * 9 / 10).After(10_000, 10));
+        Assert.That(() => Volatile.Read(ref handled), Is.GreaterThan(limit * 9 / 10).After(Patience.Milliseconds, 10));
         for (var i = 0; i < 2_000; i++)
         {
             Assert.That(await _here.SendAsync(_there, TestNode.Read("key")), Is.TypeOf<ReadReply>(), "others are served meanwhile");
@@ -593,7 +593,7 @@ internal sealed class WireTransportTests
         // What came with the last one is pinned with it.
         Assert.That(handled, Is.LessThanOrEqualTo(limit + (valueBytes == 0 ? 0 : limit / 20)));
         answer.SetResult(new WriteReply(WriteOutcome.Acknowledged, 0, 1, 1));
-        Assert.That(() => Volatile.Read(ref handled), Is.EqualTo(requests).After(10_000, 10), "what is done makes no room");
+        Assert.That(() => Volatile.Read(ref handled), Is.EqualTo(requests).After(Patience.Milliseconds, 10), "what is done makes no room");
         await writing;
     }
 
