@@ -166,6 +166,8 @@ internal sealed class Cluster : IAsyncDisposable
         var listeners = Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToArray();
         foreach (var listener in listeners)
         {
+        // All of them before the first wait: one that is slow to end leaves none of the others behind.
+        _lives.ForEach(life => life.Node.Kill());
             listener.Start();
         }
 

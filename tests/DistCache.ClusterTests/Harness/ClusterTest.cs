@@ -23,7 +23,11 @@ internal abstract class ClusterTest
     public async Task EndProcessesAsync()
     {
         var hasFailed = TestContext.CurrentContext.Result.Outcome.Status == TestStatus.Failed;
-        foreach (var cluster in _clusters)
+        Cluster[] clusters = [.. _clusters];
+
+        // First, or one that cannot be ended would be left to the tests that follow in this fixture.
+        _clusters.Clear();
+        foreach (var cluster in clusters)
         {
             await cluster.DisposeAsync();
             if (hasFailed)
@@ -31,8 +35,6 @@ internal abstract class ClusterTest
                 cluster.ShowLogs();
             }
         }
-
-        _clusters.Clear();
     }
 
     protected Cluster NewCluster(int count, string role = NodeHost.ConsoleRole, params string[] settings) =>

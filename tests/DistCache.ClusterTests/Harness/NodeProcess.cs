@@ -14,9 +14,8 @@ internal sealed class NodeErrorException(string message) : Exception(message);
 /// <summary>A test's hold on one node process.</summary>
 internal sealed partial class NodeProcess : IAsyncDisposable
 {
-    public static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(30);
-    public static readonly TimeSpan ReplyTimeout = TimeSpan.FromSeconds(20);
-    public static readonly TimeSpan ExitTimeout = TimeSpan.FromSeconds(30);
+    /// <summary>For its start, a reply, its end: how long they take is not what is tested, and on a busy machine seconds are nothing.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     // The numbers of these signals differ between systems.
     private static readonly int StopSignal = OperatingSystem.IsMacOS() ? 17 : 19;
@@ -79,7 +78,7 @@ internal sealed partial class NodeProcess : IAsyncDisposable
     {
         try
         {
-            return await _ready.Task.WaitAsync(StartTimeout);
+            return await _ready.Task.WaitAsync(Patience);
         }
         catch (Exception e) when (e is TimeoutException or NodeGoneException)
         {
@@ -120,13 +119,16 @@ internal sealed partial class NodeProcess : IAsyncDisposable
     /// <summary>SIGKILL.</summary>
     public async Task KillAsync()
     {
-        _process.Kill();
+        Kill();
         await WaitForExitAsync();
     }
 
     /// <summary>SIGTERM, as an orchestrator sends it; gives back the exit code.</summary>
     public async Task<int> StopAsync()
     {
+    /// <summary>The same, without waiting; of one that has exited already nothing.</summary>
+    public void Kill() => _process.Kill();
+
         Signal(TerminateSignal);
         return await WaitForExitAsync();
     }
@@ -139,7 +141,7 @@ internal sealed partial class NodeProcess : IAsyncDisposable
 
     public async Task<int> WaitForExitAsync()
     {
-        using var timeout = new CancellationTokenSource(ExitTimeout);
+        using var timeout = new CancellationTokenSource(Patience);
         await _process.WaitForExitAsync(timeout.Token);
         await _replies;
         await _log;
@@ -151,8 +153,7 @@ internal sealed partial class NodeProcess : IAsyncDisposable
     {
         if (!_process.HasExited)
         {
-            _process.Kill();
-            await WaitForExitAsync();
+            await KillAsync();
         }
 
         _process.Dispose();
@@ -170,7 +171,7 @@ internal sealed partial class NodeProcess : IAsyncDisposable
                 throw new NodeGoneException("The process has ended.");
             }
 
-            var reply = await pending.Task.WaitAsync(ReplyTimeout);
+            var reply = await pending.Task.WaitAsync(Patience);
             return reply.Error is null ? reply : throw new NodeErrorException(reply.Error);
         }
         catch (Exception e) when (e is TimeoutException or IOException or ObjectDisposedException or InvalidOperationException)
