@@ -44,12 +44,14 @@ internal sealed class LongRunTests : ClusterTest
         await Task.Delay(Calm);
         await load.StopAsync();
         var lost = await load.CheckAsync();
-        faults.AddRange(load.Starvations);
-        TestContext.Out.WriteLine(FormattableString.Invariant($"{load.Describe()}; starved {faults.Count(fault => fault.Kind == FaultKind.Starved)} times; p99 of reads {load.TakeReadPercentile99():F2} ms"));
-        foreach (var group in load.Failures.GroupBy(call => (call.IsRead, call.Outcome, faults.Find(fault => fault.Explains(call))?.Kind)).OrderBy(group => group.Key))
+        var starvations = load.Starvations.ToArray();
+        Array.ForEach(starvations, TestContext.Out.WriteLine);
+        faults.AddRange(starvations);
+        TestContext.Out.WriteLine(FormattableString.Invariant($"{load.Describe()}; starved {starvations.Length} times; p99 of reads {load.TakeReadPercentile99():F2} ms"));
+        foreach (var group in load.Failures.GroupBy(call => (call.IsRead, call.Outcome, Fault.FindReason(faults, call)?.Kind)).OrderBy(group => group.Key))
         {
             var (isRead, outcome, kind) = group.Key;
-            TestContext.Out.WriteLine($"{group.Count(),6} {(isRead ? "reads" : "writes")} {outcome}, {(kind is null ? "for no reason that is known" : $"through a process that had this done to it: {kind}")}");
+            TestContext.Out.WriteLine($"{group.Count(),6} {(isRead ? "reads" : "writes")} {outcome}, {(kind is null ? "for no reason that is known" : $"while this was done to a process: {kind}")}");
         }
 
         foreach (var call in load.Failures.Where(call => call.Outcome is Outcome.Failed or Outcome.Older).Take(Load.Callers))
@@ -61,7 +63,7 @@ internal sealed class LongRunTests : ClusterTest
         {
             Assert.That(load.Acknowledged, Is.GreaterThan(1_000), string.Join('\n', load.Failures.Take(20)));
             Assert.That(lost, Is.Empty, load.Describe());
-            Assert.That(load.Failures.Where(call => !faults.Exists(fault => fault.Explains(call))), Is.Empty, "failed, or showed what was older, for no fault of the process that was asked");
+            Assert.That(load.Failures.Where(call => Fault.FindReason(faults, call) is null), Is.Empty, "failed, or showed what was older, for no fault of the process that was asked");
             Assert.That(load.Failures.Count(call => call.Outcome == Outcome.Failed), Is.LessThanOrEqualTo(Load.Callers * faults.Count), "no more can be under way when a process is paused");
         });
     }
