@@ -79,6 +79,7 @@ internal sealed class CutLinkTests : ClusterTest
             end: network.Heal);
 
         await writes;
+        await cluster.WaitUntilSafeAsync();
         await AssertHoldsAsync(cluster, entries);
     }
 
