@@ -17,7 +17,7 @@ internal sealed class BlockedPoolTests : ClusterTest
     public async Task Burst_OfBlockingCallers_ReturnsInTimeAndIsSaidOnce([Values] bool isPoolFixed)
     {
         // With so short a standstill nobody is given up by profile Lan.
-        var cluster = NewCluster(2, NodeHost.ConsoleRole, "--DistCache:Replication:ReplicaCount=0", "--DistCache:Cluster:Profile=Lan");
+        var cluster = NewCluster(2, NodeHost.ConsoleRole, "--DistCache:Replication:ReplicaCount=0", "--DistCache:Cluster:Profile=Lan", "--DistCache:Replication:OnReadFailure=Miss");
         await cluster.StartAllAsync();
         var entries = await FillAsync(cluster, isPoolFixed ? 64 : 400, "blocked");
         string[] keys = [.. entries.Keys];

@@ -97,6 +97,6 @@ internal sealed class CutLinkTests : ClusterTest
         Task.WhenAll(entries.Keys.ToArray().Where((_, key) => isChosen(key)).Select(key =>
         {
             entries[key] = value;
-            return cluster[index].SetAsync(key, value);
+            return cluster[index].PrepareAsync(key, value);
         }));
 }

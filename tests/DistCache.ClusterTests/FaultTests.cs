@@ -41,7 +41,7 @@ internal sealed class FaultTests : ClusterTest
         await Task.WhenAll(entries.Keys.ToArray().Select((key, i) =>
         {
             entries[key] = $"rewritten {i}";
-            return cluster[i % 2].SetAsync(key, entries[key]);
+            return cluster[i % 2].PrepareAsync(key, entries[key]);
         }));
         cluster[2].Continue();
         await cluster.WaitUntilAgreedAsync();

@@ -27,7 +27,7 @@ internal sealed class LongRunTests : ClusterTest
         var duration = TimeSpan.FromSeconds(Setting("DISTCACHE_RUN_SECONDS", 20));
         var seed = Setting("DISTCACHE_RUN_SEED", TestContext.CurrentContext.Random.Next());
         var random = new Random(seed);
-        var cluster = NewCluster(Nodes, NodeHost.ConsoleRole, "--DistCache:Replication:OnReadFailure=Throw");
+        var cluster = NewCluster(Nodes);
         await cluster.StartAllAsync();
         var load = new Load(cluster, Setting("DISTCACHE_RUN_KEYS", 20_000), seed);
         load.Start();

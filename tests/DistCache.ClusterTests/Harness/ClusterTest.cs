@@ -55,7 +55,7 @@ internal abstract class ClusterTest
     {
         var running = cluster.Running.ToArray();
         var entries = Enumerable.Range(0, keys).ToDictionary(i => $"{prefix}:{i}", i => $"value {i} of {prefix}");
-        await Task.WhenAll(entries.Select((entry, i) => cluster[running[i % running.Length]].SetAsync(entry.Key, entry.Value)));
+        await Task.WhenAll(entries.Select((entry, i) => cluster[running[i % running.Length]].PrepareAsync(entry.Key, entry.Value)));
         return entries;
     }
 
@@ -111,7 +111,7 @@ internal abstract class ClusterTest
         string[] keys = [.. entries.Keys];
         foreach (var index in cluster.Running)
         {
-            var values = await cluster[index].GetAsync(keys);
+            var values = await Cluster.UntilAnsweredAsync(() => cluster[index].GetAsync(keys));
             var lost = keys.Where((key, i) => values[i] != entries[key]).ToArray();
             Assert.That(lost, Is.Empty, $"lost or older on {Cluster.NameOf(index)}: {lost.Length} of {keys.Length}");
         }

@@ -86,7 +86,7 @@ internal sealed class Load(Cluster cluster, int keys, int seed)
         {
             foreach (var part in _histories.Chunk(KeysPerRead))
             {
-                var values = await cluster[index].GetAsync([.. part.Select(history => history.Key)]);
+                var values = await Cluster.UntilAnsweredAsync(() => cluster[index].GetAsync([.. part.Select(history => history.Key)]));
                 lost.AddRange(part.Zip(values)
                     .Where(read => read.First.FindFault(read.First.Acknowledged, read.Second) is not null)
                     .Select(read => $"{Cluster.NameOf(index)}: {read.First.FindFault(read.First.Acknowledged, read.Second)}"));

@@ -108,6 +108,9 @@ internal sealed partial class NodeProcess : IAsyncDisposable
 
     public Task SetAsync(string key, string value) => AskAsync(Command.Set, [key], value);
 
+    /// <summary>Until it is acknowledged.</summary>
+    public Task PrepareAsync(string key, string value) => Cluster.UntilAnsweredAsync(() => AskAsync(Command.Set, [key], value));
+
     public Task RemoveAsync(string key) => AskAsync(Command.Remove, [key]);
 
     public async Task<NodeView> ViewAsync() => (await AskAsync(Command.Members, [])).View!;
@@ -123,12 +126,12 @@ internal sealed partial class NodeProcess : IAsyncDisposable
         await WaitForExitAsync();
     }
 
-    /// <summary>SIGTERM, as an orchestrator sends it; gives back the exit code.</summary>
-    public async Task<int> StopAsync()
-    {
     /// <summary>The same, without waiting; of one that has exited already nothing.</summary>
     public void Kill() => _process.Kill();
 
+    /// <summary>SIGTERM, as an orchestrator sends it; gives back the exit code.</summary>
+    public async Task<int> StopAsync()
+    {
         Signal(TerminateSignal);
         return await WaitForExitAsync();
     }
