@@ -4,8 +4,9 @@ namespace DistCache.ClusterTests;
 
 /// <summary>
 /// Four nodes under load, and a killer that at random kills, stops, pauses and restarts them one at a time. No acknowledged write may be lost. Of reads
-/// and writes only those may fail that went through the very process which was killed, paused or has stopped; no read may show what is older than
-/// what had been acknowledged when it began, unless an owner stands still, by a signal or because the machine gave it nothing to run on. The default is a short run; the long one is
+/// and writes only those may fail that went through the very process which was killed, paused or has stopped, or was given nothing to run on by the
+/// machine, or while two of them were hurt; no read may show what is older than what had been acknowledged when it began, unless an owner stands
+/// still, for either reason. The default is a short run; the long one is
 /// <code>
 /// DISTCACHE_RUN_SECONDS=300 DISTCACHE_RUN_KEYS=200000 dotnet test -c Release tests/DistCache.ClusterTests --filter LongRun
 /// </code>
