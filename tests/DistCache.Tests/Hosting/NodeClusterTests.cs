@@ -96,6 +96,26 @@ public sealed class NodeClusterTests
         Assert.That(await CacheOf(first).GetAsync("key1", token), Is.EqualTo(new byte[] { 1 }), "what was refused changed nothing");
     }
 
+    /// <summary>Nobody else has what it holds; the host's limit is no reason to keep it.</summary>
+    [Test]
+    public async Task ANode_ThatStopsWhereTheHostHasNoLimit_HandsOver(CancellationToken token)
+    {
+        var ports = FreePorts(2);
+        var first = await StartAsync(ports[0], ports, null, replicas: 0, token, Timeout.InfiniteTimeSpan);
+        var second = await StartAsync(ports[1], ports, null, replicas: 0, token, Timeout.InfiniteTimeSpan);
+        await WaitAsync(() => OwnersOf(first) == 2 && OwnersOf(second) == 2, token);
+        for (var i = 0; i < 50; i++)
+        {
+            await CacheOf(first).SetAsync($"key{i}", [(byte)i], Forever, token);
+        }
+
+        await second.StopAsync(token);
+
+        await WaitAsync(() => OwnersOf(first) == 1, token);
+        var lost = Enumerable.Range(0, 50).Where(i => CacheOf(first).Get($"key{i}") is not [var value] || value != i);
+        Assert.That(lost, Is.Empty);
+    }
+
     [Test]
     public async Task ANode_ThatStopsWhileItIsAsked_AnswersFirst(CancellationToken token)
     {
@@ -192,10 +212,12 @@ public sealed class NodeClusterTests
 
     private Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token) => StartAsync(port, ports, secret, replicas: 1, token);
 
-    private async Task<IHost> StartAsync(int port, int[] ports, string? secret, int replicas, CancellationToken token)
+    private async Task<IHost> StartAsync(
+        int port, int[] ports, string? secret, int replicas, CancellationToken token, TimeSpan? shutdownTimeout = null)
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
         builder.Logging.ClearProviders().AddProvider(new LineLoggerProvider(_log)).SetMinimumLevel(LogLevel.Trace);
+        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = shutdownTimeout ?? options.ShutdownTimeout);
         builder.Services.AddDistCache(options =>
         {
             options.Cluster.Listen = $"127.0.0.1:{port}";
