@@ -7,6 +7,7 @@ using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DistCache.Tests.Hosting;
 
@@ -179,6 +180,34 @@ public sealed class NodeClusterTests
         }
     }
 
+    /// <summary>It throws on threads of the pool too, where lanes are dialled and break: nobody stands there to catch it.</summary>
+    [Test]
+    public async Task ANode_WhoseLogThrows_JoinsAndServesOnAfterItsPeersDeath([Values] bool throwsFromTheStart, CancellationToken token)
+    {
+        var log = new FaultyLogger { IsFaulty = throwsFromTheStart };
+        var ports = FreePorts(2);
+        var first = await StartAsync(ports[0], ports, null, replicas: 1, token, log: log);
+        var second = await StartAsync(ports[1], ports, null, token);
+        await WaitAsync(() => OwnersOf(first) == 2 && OwnersOf(second) == 2, token);
+        for (var i = 0; i < 50; i++)
+        {
+            await CacheOf(first).SetAsync($"key{i}", [(byte)i], Forever, token);
+            Assert.That(await CacheOf(second).GetAsync($"key{i}", token), Is.EqualTo(new[] { (byte)i }));
+        }
+
+        log.IsFaulty = true;
+        await second.Services.GetRequiredService<Node>().DisposeAsync();
+        await WaitAsync(() => OwnersOf(first) == 1, token);
+
+        for (var i = 0; i < 50; i++)
+        {
+            Assert.That(await CacheOf(first).GetAsync($"key{i}", token), Is.EqualTo(new[] { (byte)i }));
+            await CacheOf(first).SetAsync($"key{i}", [1], Forever, token);
+        }
+
+        Assert.That(log.Lines, Is.GreaterThan(2), "of the lanes that broke and of the member that died");
+    }
+
     [Test]
     public async Task Nodes_WhoseApplicationsBlockAfterTheStart_HearTheirPeers(CancellationToken token)
     {
@@ -213,10 +242,10 @@ public sealed class NodeClusterTests
     private Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token) => StartAsync(port, ports, secret, replicas: 1, token);
 
     private async Task<IHost> StartAsync(
-        int port, int[] ports, string? secret, int replicas, CancellationToken token, TimeSpan? shutdownTimeout = null)
+        int port, int[] ports, string? secret, int replicas, CancellationToken token, TimeSpan? shutdownTimeout = null, ILogger? log = null)
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
-        builder.Logging.ClearProviders().AddProvider(new LineLoggerProvider(_log)).SetMinimumLevel(LogLevel.Trace);
+        builder.Logging.ClearProviders().AddProvider(new CacheLogProvider(log ?? _log)).SetMinimumLevel(LogLevel.Trace);
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = shutdownTimeout ?? options.ShutdownTimeout);
         builder.Services.AddDistCache(options =>
         {
@@ -265,9 +294,10 @@ public sealed class NodeClusterTests
         return ports;
     }
 
-    private sealed class LineLoggerProvider(ILogger logger) : ILoggerProvider
+    /// <summary>What the library writes; a host does not stand a log that throws.</summary>
+    private sealed class CacheLogProvider(ILogger logger) : ILoggerProvider
     {
-        public ILogger CreateLogger(string categoryName) => logger;
+        public ILogger CreateLogger(string categoryName) => categoryName == "DistCache" ? logger : NullLogger.Instance;
 
         public void Dispose()
         {

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text;
 using DistCache.Entries;
 using DistCache.Peers;
+using DistCache.Tests.Membership;
 using DistCache.Wire;
 
 namespace DistCache.Tests.Wire;
@@ -296,6 +297,23 @@ internal sealed class WireTransportTests
         Assert.That(await broken.Task.WaitAsync(TestNode.Patience), Is.EqualTo(_there.Address));
         var next = await _here.SendAsync(_there, TestNode.Read("next"));
         Assert.That(next, Is.TypeOf<PeerFault>().With.Property("Kind").AnyOf(FaultKind.Unreachable, FaultKind.NotListening));
+    }
+
+    /// <summary>Whoever finds the lane sends on it: it has its reader before anything is said of it.</summary>
+    [Test]
+    public async Task Lane_WhoseDialCannotBeLogged_StandsAllTheSame()
+    {
+        var log = new FaultyLogger { IsFaulty = false };
+        await using var dialler = TestNode.Create("dialler", logger: log);
+        var address = _there.Address;
+        await _there.DisposeAsync();
+        var question = new TouchRequest([]) { IsGreeting = true };
+        Assert.That(await dialler.SendAsync(_there, question), Is.TypeOf<PeerFault>());
+        _there = await TestNode.StartAsync("there", port: address.Port);
+        log.IsFaulty = true;
+        Assert.That(() => dialler.SendAsync(_there, question).AsTask(), Throws.InvalidOperationException, "that it can be dialled again, or nothing is tested");
+
+        Assert.That(Text(await dialler.SendAsync(_there, TestNode.Read("key"))), Is.EqualTo("key"));
     }
 
     [Test]
