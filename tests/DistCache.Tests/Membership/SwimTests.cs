@@ -217,6 +217,27 @@ public sealed class SwimTests
         Assert.That(Enumerable.Range(1, 30).Count(i => IsDialled(i * 100, heir.Address)), Is.Zero);
     }
 
+    /// <summary>A process that came back under another name, and tells its address in another way: whoever answers there is known after the first look.</summary>
+    [Test]
+    public void Dead_WhereAMemberOfAnotherAddressAnswers_IsSeldomDialledAgain()
+    {
+        var heir = Record("Alive 20.0") with { Identity = new NodeIdentity(NodeName.Parse("heir"), 20), Address = new("heir", 7_600) };
+        Know("Dead 10.5", heir);
+        var dials = 0;
+        for (var now = 100; now <= 60_000; now += 100)
+        {
+            _swim.Heard(heir.Identity.Name, now);
+            foreach (var dial in Tick(now).Where(send => send.Kind == SendKind.Exchange && send.To == Record("Dead 10.5").Address))
+            {
+                dials++;
+                _swim.Replied(dial, new ExchangeReply([heir]), At(now));
+            }
+        }
+
+        Assert.That(dials, Is.InRange(2, 15), "of 60: now and then, in case it is somebody else's by now");
+        Assert.That(Enumerable.Range(0, 100).Count(i => _swim.Dial([], At(60_000)).Count > 0), Is.InRange(1, 25), "nor with the seeds");
+    }
+
     /// <summary>All have just started, and one of them has died again: another has seen it, this node has not.</summary>
     [Test]
     public void Exchange_WithOneThatBelievesAMemberDead_DoesNotMakeThatOneCountAlone()
