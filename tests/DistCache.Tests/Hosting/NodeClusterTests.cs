@@ -8,6 +8,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 
 namespace DistCache.Tests.Hosting;
 
@@ -140,6 +141,24 @@ public sealed class NodeClusterTests
 
         Assert.That(await Task.WhenAll(reads), Has.All.Length.EqualTo(large.Length));
         Assert.That(() => Task.WhenAll([.. writes, .. small]), Throws.Nothing);
+    }
+
+    /// <summary>A name is not looked up for that: one in capitals may lead anywhere.</summary>
+    [TestCase("LOCALHOST", null, true)]
+    [TestCase("LOCALHOST", "a secret of more than 16 characters", false)]
+    [TestCase("127.0.0.1", null, false)]
+    public async Task Log_OfANodeWhosePortAnybodyMayReach_WarnsOfIt(string host, string? secret, bool isWarned)
+    {
+        var options = new DistCacheOptions();
+        options.Cluster.Listen = $"{host}:0";
+        options.Cluster.SharedSecret = secret;
+        var log = new CacheLogProvider(_log);
+        using var loggers = LoggerFactory.Create(builder => builder.AddProvider(log));
+        await using var node = new Node(Options.Create(options), TimeProvider.System, loggers);
+
+        await node.StartAsync(default);
+
+        Assert.That(_log.Lines, Has.Exactly(isWarned ? 1 : 0).Matches<string>(line => line.Contains("without a shared secret or mutual TLS", StringComparison.Ordinal)));
     }
 
     /// <summary>Every level, the exceptions and all; in good days, when a node stops under load, and when its keys are refused.</summary>
