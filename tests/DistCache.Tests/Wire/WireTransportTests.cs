@@ -630,6 +630,35 @@ internal sealed class WireTransportTests
         Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.Ok));
     }
 
+    /// <summary>
+    /// 1. The dialler ends its side. 2. What it asked is answered 600 ms later. 3. It reads no answers, and has no second of its own for that.
+    /// </summary>
+    [Test]
+    public async Task LastReplies_OfALaneThatEnds_HaveASecondAllInAll()
+    {
+        using var metrics = new CountedMetrics();
+        var time = new ManualTime();
+        await using var node = await TestNode.StartAsync("punctual", time: time);
+        var answer = new TaskCompletionSource<PeerReply>(TaskCreationOptions.RunContinuationsAsynchronously);
+        node.OnRequest = (_, _, _) => new ValueTask<PeerReply>(answer.Task);
+        using var lane = new RawLane(node.Address, RawLane.Frame(RawLane.Hello()));
+        await lane.ReadAsync();
+        await lane.WriteAsync([.. Enumerable.Range(0, 50).SelectMany(i => RawLane.Frame((uint)i, TestNode.Read("key")))]);
+
+        lane.EndRequest();
+        Assert.That(() => time.NextDue, Is.EqualTo(TimeSpan.FromSeconds(1)).After(5_000, 5));
+        time.Advance(TimeSpan.FromMilliseconds(600));
+        answer.SetResult(TestNode.Hit(new byte[60_000]));
+        Assert.That(() => metrics["distcache.wire.lanes.served"], Is.Zero.After(5_000, 5), "nothing is left to handle");
+        time.Advance(TimeSpan.FromMilliseconds(399));
+        var standing = time.ActiveTimers;
+        Assert.That(time.NextDue, Is.EqualTo(TimeSpan.FromMilliseconds(1)));
+
+        time.Advance(TimeSpan.FromMilliseconds(1));
+
+        Assert.That(() => time.ActiveTimers, Is.LessThan(standing).After(5_000, 5));
+    }
+
     [Test]
     public async Task Dispose_AnswersWhatWasReadBefore()
     {
