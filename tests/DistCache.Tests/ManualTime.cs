@@ -26,6 +26,19 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
         }
     }
 
+    /// <summary>How long it is until the next timer fires; null while none is armed.</summary>
+    public TimeSpan? NextDue
+    {
+        get
+        {
+            lock (_lock)
+            {
+                var due = _timers.Min(static timer => (long?)timer.DueAt) ?? long.MaxValue;
+                return due == long.MaxValue ? null : TimeSpan.FromTicks(due - _elapsedTicks);
+            }
+        }
+    }
+
     public override DateTimeOffset GetUtcNow()
     {
         lock (_lock)

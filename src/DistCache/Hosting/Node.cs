@@ -39,7 +39,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     {
         _options = options.Value;
         _time = time;
-        _logger = (loggers ?? NullLoggerFactory.Instance).CreateLogger("DistCache");
+        _logger = new SafeLogger((loggers ?? NullLoggerFactory.Instance).CreateLogger("DistCache"));
 
         // Without a port no other node can ever bring back what has gone.
         var lifetime = _options.Cluster.Listen is null ? TimeSpan.Zero : _options.Replication.TombstoneLifetime;

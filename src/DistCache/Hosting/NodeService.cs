@@ -20,10 +20,11 @@ internal sealed class NodeService(Node node, IOptions<HostOptions> hostOptions) 
 
     public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    /// <summary>The hand-over takes at most half of what the host allows for its whole stop.</summary>
+    /// <summary>The hand-over takes at most half of what the host allows for its whole stop; a host without a limit sets none here either.</summary>
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        await node.LeaveAsync(hostOptions.Value.ShutdownTimeout / 2, cancellationToken).ConfigureAwait(false);
+        var allowed = hostOptions.Value.ShutdownTimeout;
+        await node.LeaveAsync(allowed == Timeout.InfiniteTimeSpan ? TimeSpan.MaxValue : allowed / 2, cancellationToken).ConfigureAwait(false);
         await Task.Yield();
     }
 

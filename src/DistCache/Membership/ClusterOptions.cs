@@ -46,7 +46,10 @@ public sealed class ClusterOptions
     /// <summary>The longest that the start of the host waits for the cluster, 0 to 5 minutes; 5 s unless set.</summary>
     public TimeSpan JoinTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>The longest that the stop of the host waits for the hand-over, 0 to 10 minutes; 10 s unless set.</summary>
+    /// <summary>
+    /// The longest that the stop of the host waits for the hand-over, 0 to 10 minutes; 10 s unless set. Never more than half of what the host allows for
+    /// its whole stop (<c>HostOptions.ShutdownTimeout</c>), if that has an end.
+    /// </summary>
     public TimeSpan LeaveTimeout { get; set; } = TimeSpan.FromSeconds(10);
 }
 

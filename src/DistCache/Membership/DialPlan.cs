@@ -21,14 +21,13 @@ internal sealed class DialPlan(Beliefs beliefs, Random random)
     /// </summary>
     public IReadOnlyCollection<PeerAddress> Choose(IEnumerable<PeerAddress> seeds)
     {
-        var known = InhabitedAddresses();
-        var unknown = seeds.Where(address => !known.Contains(address) && !IsAliasOfLive(address)).ToArray();
+        var unknown = WorthADial(seeds);
         random.Shuffle(unknown);
-        var chosen = unknown.Take(known.Count > 1 ? MaximumDials : unknown.Length).ToHashSet();
-        var dead = beliefs.Entries.Where(entry => entry.State == MemberState.Dead && !known.Contains(entry.Record.Address)).ToArray();
+        var chosen = unknown.Take(beliefs.LiveOthers.Any() ? MaximumDials : unknown.Length).ToHashSet();
+        var dead = WorthADial(beliefs.Entries.Where(entry => entry.State == MemberState.Dead).Select(entry => entry.Record.Address));
         if (dead.Length > 0)
         {
-            chosen.Add(dead[random.Next(dead.Length)].Record.Address);
+            chosen.Add(dead[random.Next(dead.Length)]);
         }
 
         return chosen;
@@ -37,13 +36,7 @@ internal sealed class DialPlan(Beliefs beliefs, Random random)
     /// <summary>A few of those that were given up lately.</summary>
     public IEnumerable<PeerAddress> ChooseDead(long now)
     {
-        var known = InhabitedAddresses();
-        var dead = beliefs.Entries
-            .Where(entry => entry.IsRecentlyDead(now))
-            .Select(entry => entry.Record.Address)
-            .Where(address => !known.Contains(address))
-            .Distinct()
-            .ToArray();
+        var dead = WorthADial(beliefs.Entries.Where(entry => entry.IsRecentlyDead(now)).Select(entry => entry.Record.Address));
         if (dead.Length > SwimTiming.FanOut)
         {
             random.Shuffle(dead);
@@ -67,9 +60,12 @@ internal sealed class DialPlan(Beliefs beliefs, Random random)
         _aliases[dialled] = first.Identity.Name;
     }
 
-    /// <summary>Where somebody lives who is known.</summary>
-    private HashSet<PeerAddress> InhabitedAddresses() =>
-        [.. beliefs.LiveOthers.Select(entry => entry.Record.Address), beliefs.Self.Record.Address];
+    /// <summary>Not where somebody lives who is known, by whichever address.</summary>
+    private PeerAddress[] WorthADial(IEnumerable<PeerAddress> addresses)
+    {
+        HashSet<PeerAddress> inhabited = [.. beliefs.LiveOthers.Select(entry => entry.Record.Address), beliefs.Self.Record.Address];
+        return [.. addresses.Distinct().Where(address => !inhabited.Contains(address) && !IsAliasOfLive(address))];
+    }
 
     private bool IsAliasOfLive(PeerAddress address) =>
         _aliases.TryGetValue(address, out var name) && beliefs.Find(name) is { IsLive: true } && random.Next(AliasRecheck) != 0;

@@ -321,7 +321,8 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         var isNobodyThere = seeds.IsComplete;
         for (var i = 0; i < replies.Length; i++)
         {
-            isNobodyThere &= _dialer.IsNobodyThere(sends[i].To, replies[i]);
+            // One of the dead may be among them.
+            isNobodyThere &= !seeds.Addresses.Contains(sends[i].To) || _dialer.IsNobodyThere(sends[i].To, replies[i]);
         }
 
         return isNobodyThere;

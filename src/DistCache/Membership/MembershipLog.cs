@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using DistCache.Diagnostics;
 using DistCache.Peers;
 using Microsoft.Extensions.Logging;
@@ -34,19 +33,12 @@ internal sealed class MembershipLog(ILogger logger, NodeName self)
     }
 
     /// <summary>Once for the same failure in a row: a tick may meet it again each time.</summary>
-    [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "It may be the log itself that fails; nobody is left to tell.")]
     public void LoopFailed(Exception exception)
     {
         var failure = $"{exception.GetType()}: {exception.Message}";
-        try
+        if (Interlocked.Exchange(ref _lastFailure, failure) != failure)
         {
-            if (Interlocked.Exchange(ref _lastFailure, failure) != failure)
-            {
-                Log.MembershipFailed(logger, exception);
-            }
-        }
-        catch (Exception)
-        {
+            Log.MembershipFailed(logger, exception);
         }
     }
 

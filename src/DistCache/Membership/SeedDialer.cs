@@ -25,6 +25,12 @@ internal sealed class SeedDialer(ISeedSource seeds, ILogger logger)
     public async ValueTask<SeedList> ResolveAsync(CancellationToken cancellationToken)
     {
         var list = await seeds.ResolveAsync(cancellationToken).ConfigureAwait(false);
+        if (list.IsComplete)
+        {
+            Forget(_failing, list);
+            Forget(_own, list);
+        }
+
         var isRecheck = Interlocked.Increment(ref _dials) % RecheckOwnEvery == 0;
         return isRecheck ? list : list with { Addresses = [.. list.Addresses.Where(address => !_own.ContainsKey(address))] };
     }
@@ -55,6 +61,15 @@ internal sealed class SeedDialer(ISeedSource seeds, ILogger logger)
         }
 
         return fault.Kind is FaultKind.NotListening or FaultKind.Refused;
+    }
+
+    /// <summary>Those that are seeds no more: pods come and go for years.</summary>
+    private static void Forget(ConcurrentDictionary<PeerAddress, bool> remembered, SeedList list)
+    {
+        foreach (var address in remembered.Keys.Except(list.Addresses))
+        {
+            remembered.TryRemove(address, out _);
+        }
     }
 
     private void LogFault(PeerAddress address, PeerFault fault)

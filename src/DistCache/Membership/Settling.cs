@@ -123,15 +123,16 @@ internal sealed class Settling(SwimTiming timing)
     /// Most members are on this node's side. Only then does a removal count against the member: a node that was cut off saw everybody
     /// else die, and must not put the whole cluster into quarantine when it is back.
     /// </param>
+    /// <param name="withSuspects">A suspect too; else it waits until it is known whether it lives.</param>
     /// <param name="now">Elapsed milliseconds.</param>
-    public bool Settle(MemberEntry entry, bool isMajority, long now)
+    public bool Settle(MemberEntry entry, bool isMajority, bool withSuspects, long now)
     {
-        if (entry.UnsettledSince is null || entry.State == MemberState.Suspect || Due(entry) > now)
+        if (entry.UnsettledSince is null || (entry.State == MemberState.Suspect && !withSuspects) || Due(entry) > now)
         {
             return false;
         }
 
-        entry.IsSettled = entry.State == MemberState.Alive;
+        entry.IsSettled = entry.State is MemberState.Alive or MemberState.Suspect;
         entry.UnsettledSince = null;
         if (!entry.IsSettled && isMajority)
         {
@@ -149,10 +150,7 @@ internal sealed class Settling(SwimTiming timing)
     /// </summary>
     public static HashSet<NodeName> SettledNames(IReadOnlyCollection<MemberEntry> entries, long now)
     {
-        var live = entries.Count(entry => entry.IsLive);
-        var quarantined = entries.Count(entry => entry.IsLive && entry.QuarantinedUntil > now);
-        var holdsQuarantine = quarantined * 2 < live;
-        List<MemberEntry> settled = [.. entries.Where(entry => entry.IsSettled && !(holdsQuarantine && entry.QuarantinedUntil > now))];
+        var settled = Settled(entries, now);
         if (settled.Exists(static entry => entry.IsLive))
         {
             return Names(settled);
@@ -160,6 +158,18 @@ internal sealed class Settling(SwimTiming timing)
 
         var alive = Names(entries.Where(static entry => entry.State is MemberState.Alive or MemberState.Suspect));
         return alive.Count > 0 ? alive : Names(entries.Where(static entry => entry.IsLive));
+    }
+
+    /// <summary>Else everybody counts who lives.</summary>
+    public static bool IsAnybodySettled(IReadOnlyCollection<MemberEntry> entries, long now) =>
+        Settled(entries, now).Exists(static entry => entry.IsLive);
+
+    private static List<MemberEntry> Settled(IReadOnlyCollection<MemberEntry> entries, long now)
+    {
+        var live = entries.Count(entry => entry.IsLive);
+        var quarantined = entries.Count(entry => entry.IsLive && entry.QuarantinedUntil > now);
+        var holdsQuarantine = quarantined * 2 < live;
+        return [.. entries.Where(entry => entry.IsSettled && !(holdsQuarantine && entry.QuarantinedUntil > now))];
     }
 
     private static HashSet<NodeName> Names(IEnumerable<MemberEntry> entries) => [.. entries.Select(entry => entry.Name)];

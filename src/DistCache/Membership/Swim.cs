@@ -270,6 +270,7 @@ internal sealed class Swim
         var recently = now - (2 * _timing.SuspicionMaximum(_beliefs.LiveCount));
         var lost = _beliefs.Entries.Count(entry => entry.State == MemberState.Dead && entry.Since > recently);
         var isMajority = _beliefs.LiveCount > lost;
+        var countedAll = !Settling.IsAnybodySettled(_beliefs.Entries, now);
         foreach (var entry in _beliefs.Entries)
         {
             var wasQuarantined = entry.QuarantinedUntil != long.MinValue && entry.QuarantinedUntil <= now;
@@ -278,7 +279,16 @@ internal sealed class Swim
                 entry.QuarantinedUntil = long.MinValue;
             }
 
-            _effects.IsViewStale |= _beliefs.Settling.Settle(entry, isMajority, now) || wasQuarantined;
+            _effects.IsViewStale |= _beliefs.Settling.Settle(entry, isMajority, withSuspects: false, now) || wasQuarantined;
+        }
+
+        // Suspects counted as all did; where the others now count in their own right, they must not fall out.
+        if (countedAll && Settling.IsAnybodySettled(_beliefs.Entries, now))
+        {
+            foreach (var entry in _beliefs.Entries)
+            {
+                _beliefs.Settling.Settle(entry, isMajority, withSuspects: true, now);
+            }
         }
     }
 

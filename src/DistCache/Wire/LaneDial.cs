@@ -283,7 +283,9 @@ internal sealed class LaneDial : IDisposable
     {
         // The client goes on connecting for others when a request is given up; there are no others.
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _lifetime);
-        var socket = await ConnectSocketAsync(either.Token).ConfigureAwait(false);
+        var addresses = await Dns.GetHostAddressesAsync(_address.Host, either.Token).ConfigureAwait(false);
+        var race = new ConnectRace((targets, token) => ConnectRace.ConnectAsync(targets, _address.Port, token), _context.Time);
+        var socket = await race.RunAsync(addresses, either.Token).ConfigureAwait(false);
         try
         {
             _stream = new DialledStream(socket, Sent);
@@ -303,37 +305,6 @@ internal sealed class LaneDial : IDisposable
         {
             socket.Dispose();
             throw;
-        }
-    }
-
-    /// <summary>
-    /// Calls until one of the addresses says yes, or all of them no: where one refuses and another is silent, until the time for the handshake is up.
-    /// </summary>
-    private async Task<Socket> ConnectSocketAsync(CancellationToken cancellationToken)
-    {
-        var addresses = await Dns.GetHostAddressesAsync(_address.Host, cancellationToken).ConfigureAwait(false);
-        while (true)
-        {
-            using var attempt = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            attempt.CancelAfter(WireLimits.ConnectTimeout);
-            var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-            try
-            {
-                await socket.ConnectAsync(addresses, _address.Port, attempt.Token).ConfigureAwait(false);
-                return socket;
-            }
-            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
-            {
-                socket.Dispose();
-
-                // It got no further than to one that is silent: another one first.
-                addresses = [.. addresses[1..], addresses[0]];
-            }
-            catch
-            {
-                socket.Dispose();
-                throw;
-            }
         }
     }
 }

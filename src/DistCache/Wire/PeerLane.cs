@@ -243,21 +243,27 @@ internal sealed class PeerLane(WireContext context, PeerAddress address, Lane la
         }
         while (!TryEndDial(outcome));
 
-        LogOnChange(outcome);
         if (outcome.Connection is { } connection)
         {
+            // Before anything else: whoever finds it sends on it.
             connection.Start();
             if (_closed)
             {
                 connection.Dispose();
             }
 
+            LogOnChange(outcome);
             stands();
         }
-        else if (outcome.Fault!.Kind != FaultKind.TimedOut)
+        else
         {
+            LogOnChange(outcome);
+
             // Not after silence: whoever probes for that dials anew, and the next 5 s would begin at once.
-            broken(address);
+            if (outcome.Fault!.Kind != FaultKind.TimedOut)
+            {
+                broken(address);
+            }
         }
 
         return outcome;

@@ -24,6 +24,7 @@ internal sealed class ServedLane
     private readonly ChunkAssembly _chunks = new();
     private readonly AsyncSignal _handled = new(inline: false);
     private readonly CancellationTokenSource _lifetime;
+    private readonly CancellationTokenRegistration _aborting;
     private readonly CancellationTokenSource _reading;
     private byte[] _room = new byte[FirstRoomBytes];
     private int _inFlight;
@@ -36,7 +37,8 @@ internal sealed class ServedLane
         _reader = reader;
         _dialler = dialler;
         _writer = new BatchWriter(dialler.Lane, context.Clock, context.LargePace);
-        _lifetime = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted);
+        _lifetime = new CancellationTokenSource(Timeout.InfiniteTimeSpan, context.Time);
+        _aborting = http.RequestAborted.UnsafeRegister(static lifetime => ((CancellationTokenSource)lifetime!).Cancel(), _lifetime);
 
         // A node that closes reads no more, but answers what it has read.
         _reading = CancellationTokenSource.CreateLinkedTokenSource(_lifetime.Token, context.Closing.Token);
@@ -105,6 +107,7 @@ internal sealed class ServedLane
             await writing.ConfigureAwait(false);
             await _lifetime.CancelAsync().ConfigureAwait(false);
             _reading.Dispose();
+            await _aborting.DisposeAsync().ConfigureAwait(false);
             _lifetime.Dispose();
         }
     }

@@ -35,11 +35,8 @@ internal static class WireLimits
     /// </summary>
     public static readonly TimeSpan LongestControlSilence = TimeSpan.FromSeconds(1);
 
-    /// <summary>
-    /// A dial that hears nothing at all from the peer's system begins anew, until <see cref="HandshakeTimeout"/>: TCP itself repeats after 1, 3 and 7
-    /// seconds, each time twice as late. No two nodes of a cluster are as far from each other as this.
-    /// </summary>
-    public static readonly TimeSpan ConnectTimeout = TimeSpan.FromMilliseconds(500);
+    /// <summary>A dial that has heard nothing at all from the peer's system tries once more beside what it has begun (<see cref="ConnectRace"/>).</summary>
+    public static readonly TimeSpan ConnectInterval = TimeSpan.FromMilliseconds(500);
 
     /// <summary>After that, until it is really given up: for what has come and was not read yet (<see cref="LaneSilence"/>).</summary>
     public static readonly TimeSpan LastLook = TimeSpan.FromMilliseconds(250);

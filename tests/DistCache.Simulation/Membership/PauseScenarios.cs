@@ -67,6 +67,27 @@ public sealed class PauseScenarios
         Assert.That(cluster.Nodes.Sum(node => cluster.Ownership.Removals(node, cluster.Nodes)), Is.Zero, () => cluster.Simulation.Describe());
     }
 
+    /// <summary>Until then all count who have started together: one that is suspected just when that ends has begun to count with the others.</summary>
+    [Test]
+    public void Pause_WhileTheFirstSettleWindowEnds_MovesNothing([Values(3, 5)] int nodes, [Values] ClusterProfile profile, [Range(1, 5)] int seed)
+    {
+        using var cluster = new Cluster(nodes, profile, seed);
+        var states = new StatesSeen();
+        foreach (var node in cluster.Nodes)
+        {
+            node.Start();
+        }
+
+        cluster.Converge(TimeSpan.FromSeconds(30));
+        cluster.Ownership.Clear();
+        cluster.Simulation.Checkers.Add(states);
+        var (victim, refutation) = Pause(cluster, cluster.SuspicionMinimum * 0.95);
+
+        Assert.That(states.Of(victim), Does.Contain(MemberState.Suspect), () => cluster.Simulation.Describe());
+        Assert.That(cluster.Ownership.Removals(victim, cluster.Nodes), Is.Zero, () => cluster.Simulation.Describe());
+        AssertMemoryIntact(cluster, victim, refutation);
+    }
+
     private static (SimulatedNode Victim, uint Refutation) Pause(Cluster cluster, TimeSpan time)
     {
         var victim = cluster.Nodes[cluster.Nodes.Count / 2];

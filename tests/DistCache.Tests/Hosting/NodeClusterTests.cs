@@ -7,6 +7,8 @@ using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 
 namespace DistCache.Tests.Hosting;
 
@@ -96,6 +98,26 @@ public sealed class NodeClusterTests
         Assert.That(await CacheOf(first).GetAsync("key1", token), Is.EqualTo(new byte[] { 1 }), "what was refused changed nothing");
     }
 
+    /// <summary>Nobody else has what it holds; the host's limit is no reason to keep it.</summary>
+    [Test]
+    public async Task ANode_ThatStopsWhereTheHostHasNoLimit_HandsOver(CancellationToken token)
+    {
+        var ports = FreePorts(2);
+        var first = await StartAsync(ports[0], ports, null, replicas: 0, token, Timeout.InfiniteTimeSpan);
+        var second = await StartAsync(ports[1], ports, null, replicas: 0, token, Timeout.InfiniteTimeSpan);
+        await WaitAsync(() => OwnersOf(first) == 2 && OwnersOf(second) == 2, token);
+        for (var i = 0; i < 50; i++)
+        {
+            await CacheOf(first).SetAsync($"key{i}", [(byte)i], Forever, token);
+        }
+
+        await second.StopAsync(token);
+
+        await WaitAsync(() => OwnersOf(first) == 1, token);
+        var lost = Enumerable.Range(0, 50).Where(i => CacheOf(first).Get($"key{i}") is not [var value] || value != i);
+        Assert.That(lost, Is.Empty);
+    }
+
     [Test]
     public async Task ANode_ThatStopsWhileItIsAsked_AnswersFirst(CancellationToken token)
     {
@@ -139,6 +161,24 @@ public sealed class NodeClusterTests
         }
     }
 
+    /// <summary>A name is not looked up for that: one in capitals may lead anywhere.</summary>
+    [TestCase("LOCALHOST", null, true)]
+    [TestCase("LOCALHOST", "a secret of more than 16 characters", false)]
+    [TestCase("127.0.0.1", null, false)]
+    public async Task Log_OfANodeWhosePortAnybodyMayReach_WarnsOfIt(string host, string? secret, bool isWarned)
+    {
+        var options = new DistCacheOptions();
+        options.Cluster.Listen = $"{host}:0";
+        options.Cluster.SharedSecret = secret;
+        var log = new CacheLogProvider(_log);
+        using var loggers = LoggerFactory.Create(builder => builder.AddProvider(log));
+        await using var node = new Node(Options.Create(options), TimeProvider.System, loggers);
+
+        await node.StartAsync(default);
+
+        Assert.That(_log.Lines, Has.Exactly(isWarned ? 1 : 0).Matches<string>(line => line.Contains("without a shared secret or mutual TLS", StringComparison.Ordinal)));
+    }
+
     /// <summary>Every level, the exceptions and all; in good days, when a node stops under load, and when its keys are refused.</summary>
     [Test]
     public async Task Log_OfNodesThatWorkStopAndRefuse_TellsNoKeyAndNoValue(CancellationToken token)
@@ -177,6 +217,34 @@ public sealed class NodeClusterTests
         }
     }
 
+    /// <summary>It throws on threads of the pool too, where lanes are dialled and break: nobody stands there to catch it.</summary>
+    [Test]
+    public async Task ANode_WhoseLogThrows_JoinsAndServesOnAfterItsPeersDeath([Values] bool throwsFromTheStart, CancellationToken token)
+    {
+        var log = new FaultyLogger { IsFaulty = throwsFromTheStart };
+        var ports = FreePorts(2);
+        var first = await StartAsync(ports[0], ports, null, replicas: 1, token, log: log);
+        var second = await StartAsync(ports[1], ports, null, token);
+        await WaitAsync(() => OwnersOf(first) == 2 && OwnersOf(second) == 2, token);
+        for (var i = 0; i < 50; i++)
+        {
+            await CacheOf(first).SetAsync($"key{i}", [(byte)i], Forever, token);
+            Assert.That(await CacheOf(second).GetAsync($"key{i}", token), Is.EqualTo(new[] { (byte)i }));
+        }
+
+        log.IsFaulty = true;
+        await second.Services.GetRequiredService<Node>().DisposeAsync();
+        await WaitAsync(() => OwnersOf(first) == 1, token);
+
+        for (var i = 0; i < 50; i++)
+        {
+            Assert.That(await CacheOf(first).GetAsync($"key{i}", token), Is.EqualTo(new[] { (byte)i }));
+            await CacheOf(first).SetAsync($"key{i}", [1], Forever, token);
+        }
+
+        Assert.That(log.Lines, Is.GreaterThan(2), "of the lanes that broke and of the member that died");
+    }
+
     [Test]
     public async Task Nodes_WhoseApplicationsBlockAfterTheStart_HearTheirPeers(CancellationToken token)
     {
@@ -208,10 +276,12 @@ public sealed class NodeClusterTests
 
     private Task<IHost> StartAsync(int port, int[] ports, string? secret, CancellationToken token) => StartAsync(port, ports, secret, replicas: 1, token);
 
-    private async Task<IHost> StartAsync(int port, int[] ports, string? secret, int replicas, CancellationToken token)
+    private async Task<IHost> StartAsync(
+        int port, int[] ports, string? secret, int replicas, CancellationToken token, TimeSpan? shutdownTimeout = null, ILogger? log = null)
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
-        builder.Logging.ClearProviders().AddProvider(new LineLoggerProvider(_log)).SetMinimumLevel(LogLevel.Trace);
+        builder.Logging.ClearProviders().AddProvider(new CacheLogProvider(log ?? _log)).SetMinimumLevel(LogLevel.Trace);
+        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = shutdownTimeout ?? options.ShutdownTimeout);
         builder.Services.AddDistCache(options =>
         {
             options.Cluster.Listen = $"127.0.0.1:{port}";
@@ -259,9 +329,10 @@ public sealed class NodeClusterTests
         return ports;
     }
 
-    private sealed class LineLoggerProvider(ILogger logger) : ILoggerProvider
+    /// <summary>What the library writes; a host does not stand a log that throws.</summary>
+    private sealed class CacheLogProvider(ILogger logger) : ILoggerProvider
     {
-        public ILogger CreateLogger(string categoryName) => logger;
+        public ILogger CreateLogger(string categoryName) => categoryName == "DistCache" ? logger : NullLogger.Instance;
 
         public void Dispose()
         {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using DistCache.Diagnostics;
 using DistCache.Membership;
 using DistCache.Peers;
 
@@ -39,7 +40,7 @@ public sealed class GossipLoopFaultTests
     public async Task Tick_LogThatThrows_DoesNotEndTheLoop()
     {
         await using var network = new MemoryNetwork();
-        var node = network.Add("a:1", Addresses, logger: new FaultyLogger());
+        var node = network.Add("a:1", Addresses, logger: new SafeLogger(new FaultyLogger()));
         var other = network.Add("b:1", Addresses);
         _ = node.Loop.JoinAsync(CancellationToken.None);
         _ = other.Loop.JoinAsync(CancellationToken.None);

@@ -122,6 +122,24 @@ public sealed class GossipLoopTests
         Assert.That(nodes[..2].Select(node => node.Settled), Is.All.EqualTo(new[] { "a:1", "b:1" }));
     }
 
+    /// <summary>It is dialled as the seeds are, in case a cut heals; it is none of them.</summary>
+    [Test]
+    public async Task Kill_OfAMemberThatIsNoSeed_IsNotLoggedAsASeed()
+    {
+        var log = new LineLogger();
+        var node = _network.Add("a:1", ["a:1", "s:1"], logger: log);
+        var other = _network.Add("b:1", ["a:1"]);
+        _ = node.Loop.JoinAsync(CancellationToken.None);
+        _ = other.Loop.JoinAsync(CancellationToken.None);
+        _network.Time.Advance(TimeSpan.FromSeconds(5));
+
+        await _network.KillAsync(other);
+        _network.Time.Advance(TimeSpan.FromSeconds(60));
+
+        Assert.That(node.StateOf(other), Is.EqualTo(MemberState.Dead));
+        Assert.That(log.Lines.Where(line => line.StartsWith("Seed", StringComparison.Ordinal)), Has.One.Items.And.All.StartsWith("Seed s:1 does not answer"));
+    }
+
     [Test]
     public void Silence_LongerThanTheSuspicion_SuspectThenDead()
     {

@@ -40,4 +40,49 @@ public sealed class SeedDialerTests
         dialer.IsNobodyThere(seed, PeerFault.TimedOut);
         Assert.That(log.Lines, Has.Length.EqualTo(3));
     }
+
+    /// <summary>Addresses come and go for years; one that comes back is told of anew.</summary>
+    [Test]
+    public async Task Seed_ThatIsNoneAnyMore_IsForgotten()
+    {
+        var seed = new PeerAddress("10.0.0.1", 7_600);
+        var own = new PeerAddress("10.0.0.2", 7_600);
+        var source = new ChangingSeeds { List = new SeedList([seed, own], IsComplete: true) };
+        var log = new LineLogger();
+        var dialer = new SeedDialer(source, log);
+        await dialer.ResolveAsync(default);
+        Fail();
+        Assert.That(log.Lines, Has.Length.EqualTo(1));
+
+        source.List = new SeedList([], IsComplete: false);
+        await dialer.ResolveAsync(default);
+        source.List = new SeedList([seed, own], IsComplete: true);
+        Assert.That((await dialer.ResolveAsync(default)).Addresses, Has.Count.EqualTo(2), "each third time all are dialled");
+        Fail();
+        Assert.That(log.Lines, Has.Length.EqualTo(1), "the list was not to be had, so nothing was known of it");
+        Assert.That((await dialer.ResolveAsync(default)).Addresses, Is.EqualTo(new[] { seed }));
+
+        source.List = new SeedList([], IsComplete: true);
+        await dialer.ResolveAsync(default);
+        source.List = new SeedList([seed, own], IsComplete: true);
+        await dialer.ResolveAsync(default);
+        Assert.That((await dialer.ResolveAsync(default)).Addresses, Has.Count.EqualTo(2));
+        Fail();
+        Assert.That(log.Lines, Has.Length.EqualTo(2));
+
+        void Fail()
+        {
+            dialer.IsNobodyThere(seed, PeerFault.TimedOut);
+            dialer.IsNobodyThere(own, new PeerFault(FaultKind.Self, "this node itself"));
+        }
+    }
+
+    private sealed class ChangingSeeds : ISeedSource
+    {
+        public required SeedList List { get; set; }
+
+        public bool HasChanged => false;
+
+        public ValueTask<SeedList> ResolveAsync(CancellationToken cancellationToken) => ValueTask.FromResult(List);
+    }
 }

@@ -217,6 +217,58 @@ public sealed class SwimTests
         Assert.That(Enumerable.Range(1, 30).Count(i => IsDialled(i * 100, heir.Address)), Is.Zero);
     }
 
+    /// <summary>A process that came back under another name, and tells its address in another way: whoever answers there is known after the first look.</summary>
+    [Test]
+    public void Dead_WhereAMemberOfAnotherAddressAnswers_IsSeldomDialledAgain()
+    {
+        var heir = Record("Alive 20.0") with { Identity = new NodeIdentity(NodeName.Parse("heir"), 20), Address = new("heir", 7_600) };
+        Know("Dead 10.5", heir);
+        var dials = 0;
+        for (var now = 100; now <= 60_000; now += 100)
+        {
+            _swim.Heard(heir.Identity.Name, now);
+            foreach (var dial in Tick(now).Where(send => send.Kind == SendKind.Exchange && send.To == Record("Dead 10.5").Address))
+            {
+                dials++;
+                _swim.Replied(dial, new ExchangeReply([heir]), At(now));
+            }
+        }
+
+        Assert.That(dials, Is.InRange(2, 15), "of 60: now and then, in case it is somebody else's by now");
+        Assert.That(Enumerable.Range(0, 100).Count(i => _swim.Dial([], At(60_000)).Count > 0), Is.InRange(1, 25), "nor with the seeds");
+    }
+
+    /// <summary>
+    /// Nobody counts but by having started with all others, a suspect too: when the others begin to count in their own right, it goes with them.
+    /// </summary>
+    [Test]
+    public void Suspicion_WhileTheFirstSettleWindowEnds_TakesNobodyOutOfTheTable()
+    {
+        var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1, UnsettledMilliseconds: 3_000);
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, Record("Alive 10.5") with { UnsettledMilliseconds = 3_000 }]), At(0));
+        _swim.Gossiped(Teller, new GossipRequest([Record("Suspect 10.5")]), At(2_900));
+
+        Tick(3_001);
+
+        Assert.That(Counting(3_001), Is.EqualTo(new[] { "peer", "self", "teller" }));
+        _swim.Gossiped(Peer, new GossipRequest([Record("Alive 10.6")]), At(3_100));
+        Assert.That(Counting(3_100), Is.EqualTo(new[] { "peer", "self", "teller" }));
+    }
+
+    /// <summary>Where others count it is no member of the table yet, and has to show that it lives first.</summary>
+    [Test]
+    public void Suspicion_OfANewcomerWhereOthersCount_KeepsItOut()
+    {
+        Know("Alive 10.5", new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1));
+        var newcomer = Record("Alive 20.0") with { Identity = new NodeIdentity(NodeName.Parse("newcomer"), 20), Address = new("newcomer", 7_600) };
+        _swim.Gossiped(Teller, new GossipRequest([newcomer]), At(100));
+        _swim.Gossiped(Teller, new GossipRequest([newcomer with { State = MemberState.Suspect }]), At(2_900));
+
+        Tick(3_101);
+
+        Assert.That(Counting(3_101), Is.EqualTo(new[] { "peer", "self", "teller" }));
+    }
+
     /// <summary>All have just started, and one of them has died again: another has seen it, this node has not.</summary>
     [Test]
     public void Exchange_WithOneThatBelievesAMemberDead_DoesNotMakeThatOneCountAlone()

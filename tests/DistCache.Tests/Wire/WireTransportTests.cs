@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text;
 using DistCache.Entries;
 using DistCache.Peers;
+using DistCache.Tests.Membership;
 using DistCache.Wire;
 
 namespace DistCache.Tests.Wire;
@@ -296,6 +297,23 @@ internal sealed class WireTransportTests
         Assert.That(await broken.Task.WaitAsync(TestNode.Patience), Is.EqualTo(_there.Address));
         var next = await _here.SendAsync(_there, TestNode.Read("next"));
         Assert.That(next, Is.TypeOf<PeerFault>().With.Property("Kind").AnyOf(FaultKind.Unreachable, FaultKind.NotListening));
+    }
+
+    /// <summary>Whoever finds the lane sends on it: it has its reader before anything is said of it.</summary>
+    [Test]
+    public async Task Lane_WhoseDialCannotBeLogged_StandsAllTheSame()
+    {
+        var log = new FaultyLogger { IsFaulty = false };
+        await using var dialler = TestNode.Create("dialler", logger: log);
+        var address = _there.Address;
+        await _there.DisposeAsync();
+        var question = new TouchRequest([]) { IsGreeting = true };
+        Assert.That(await dialler.SendAsync(_there, question), Is.TypeOf<PeerFault>());
+        _there = await TestNode.StartAsync("there", port: address.Port);
+        log.IsFaulty = true;
+        Assert.That(() => dialler.SendAsync(_there, question).AsTask(), Throws.InvalidOperationException, "that it can be dialled again, or nothing is tested");
+
+        Assert.That(Text(await dialler.SendAsync(_there, TestNode.Read("key"))), Is.EqualTo("key"));
     }
 
     [Test]
@@ -610,6 +628,35 @@ internal sealed class WireTransportTests
 
         Assert.That(await lane.ReadAsync(), Is.Not.Null);
         Assert.That((await lane.ReadStatusAsync()).Status, Is.EqualTo(GrpcStatus.Ok));
+    }
+
+    /// <summary>
+    /// 1. The dialler ends its side. 2. What it asked is answered 600 ms later. 3. It reads no answers, and has no second of its own for that.
+    /// </summary>
+    [Test]
+    public async Task LastReplies_OfALaneThatEnds_HaveASecondAllInAll()
+    {
+        using var metrics = new CountedMetrics();
+        var time = new ManualTime();
+        await using var node = await TestNode.StartAsync("punctual", time: time);
+        var answer = new TaskCompletionSource<PeerReply>(TaskCreationOptions.RunContinuationsAsynchronously);
+        node.OnRequest = (_, _, _) => new ValueTask<PeerReply>(answer.Task);
+        using var lane = new RawLane(node.Address, RawLane.Frame(RawLane.Hello()));
+        await lane.ReadAsync();
+        await lane.WriteAsync([.. Enumerable.Range(0, 50).SelectMany(i => RawLane.Frame((uint)i, TestNode.Read("key")))]);
+
+        lane.EndRequest();
+        Assert.That(() => time.NextDue, Is.EqualTo(TimeSpan.FromSeconds(1)).After(5_000, 5));
+        time.Advance(TimeSpan.FromMilliseconds(600));
+        answer.SetResult(TestNode.Hit(new byte[60_000]));
+        Assert.That(() => metrics["distcache.wire.lanes.served"], Is.Zero.After(5_000, 5), "nothing is left to handle");
+        time.Advance(TimeSpan.FromMilliseconds(399));
+        var standing = time.ActiveTimers;
+        Assert.That(time.NextDue, Is.EqualTo(TimeSpan.FromMilliseconds(1)));
+
+        time.Advance(TimeSpan.FromMilliseconds(1));
+
+        Assert.That(() => time.ActiveTimers, Is.LessThan(standing).After(5_000, 5));
     }
 
     [Test]
