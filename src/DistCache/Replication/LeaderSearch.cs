@@ -85,6 +85,14 @@ internal sealed class LeaderSearch
         return _ahead.Count(one => one.TableHash == routing.Table.Hash);
     }
 
+    /// <summary>They may lead it under another stamp. False if there is none.</summary>
+    public bool ForgetWhoIsAhead()
+    {
+        var anyone = _ahead.Count > 0;
+        _ahead.Clear();
+        return anyone;
+    }
+
     /// <summary>Whoever refused may own the slot by now, and tables may be equal.</summary>
     public void BeginAgain()
     {

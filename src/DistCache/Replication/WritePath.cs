@@ -31,7 +31,7 @@ internal sealed class WritePath(
     /// <summary>So long a write waits that all have refused to lead, before it asks them again: tables become equal by members' words, and by time.</summary>
     private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>How often a large write is stamped again above a version that an owner held; a small one goes on until there are enough copies of it.</summary>
+    /// <summary>How often a write is stamped above a version that an owner held, before another owner is asked to lead it.</summary>
     private const int MaximumStamps = 3;
 
     /// <summary>Objects of writes that are over, kept for others: as many as callers that wait at once, and no more than this.</summary>
@@ -242,7 +242,15 @@ internal sealed class WritePath(
             if (target is null && acknowledged is null && left > RetryDelay && search.IsWorthARest)
             {
                 search.BeginAgain();
+                isNew |= isSmall && search.ForgetWhoIsAhead();
                 await Task.Delay(RetryDelay, time, CancellationToken.None).ConfigureAwait(false);
+                continue;
+            }
+
+            if (acknowledged is null && isSmall && left > TimeSpan.Zero && (target is null || !IsReachable(target, routing)) && search.ForgetWhoIsAhead())
+            {
+                // Nobody else can say that he has it or a later one: it is stamped on, until a leader has made the copies.
+                isNew = true;
                 continue;
             }
 
@@ -265,8 +273,7 @@ internal sealed class WritePath(
                 : await calls.SendAsync(target, request, routing, patience, cancellationToken).ConfigureAwait(false);
             switch (reply)
             {
-                case WriteReply { Outcome: WriteOutcome.Older } older
-                    when acknowledged is null && write.IsAwaited && (++stamps < MaximumStamps || (isSmall && older.Copies < older.NeededCopies)):
+                case WriteReply { Outcome: WriteOutcome.Older } when acknowledged is null && write.IsAwaited && ++stamps < MaximumStamps:
                     // The reply brought the clock along that the next stamp must be above.
                     isNew = true;
                     break;

@@ -1,3 +1,5 @@
+using System.Text;
+using DistCache.Entries;
 using DistCache.Peers;
 
 namespace DistCache.Simulation.Replication;
@@ -245,9 +247,7 @@ public sealed class FaultScenarios
     public void ContendedLargeWrite_AcknowledgedAsSuperseded_IsNoOlderAtTheReplica([Range(1, 5)] int seed)
     {
         using var cluster = new CacheCluster(3, seed).Form();
-        var table = CacheCluster.CacheOf(cluster.Nodes[0]).Replicator.Ownership.Current.Table;
-        var owners = table.Owners(DistCache.Entries.Slot.Of("k"u8)).ToArray().Select(index => cluster.Nodes.Single(node => node.Name == table.Nodes[index].Name.ToString())).ToArray();
-        var (primary, replica, writer) = (owners[0], owners[1], cluster.Nodes.Except(owners).Single());
+        var (primary, replica, writer) = PlacesOf(cluster, "k");
         Start(cluster.WriteAsync(writer, "k"));
         cluster.Simulation.Run(TimeSpan.FromSeconds(1));
         cluster.Members.Network[primary.Address, replica.Address] = Slow;
@@ -267,6 +267,31 @@ public sealed class FaultScenarios
         cluster.Simulation.RunUntil(() => read.IsCompleted, cluster.Options.Timeout, "a read ends");
         Assert.That(cluster.Simulation.Elapsed - start, Is.LessThan(Slow.MinimumDelay), "the replica's answer settled it");
         Assert.That(cluster.History.Judge("k", read.Result.Value, start, cluster.Simulation.Elapsed), Is.Null, () => cluster.Simulation.Describe());
+    }
+
+    /// <summary>
+    /// Callers near the primary write the same key all the time, so that each stamp of a writer far away comes too late. The replica holds what is later as
+    /// well, and says so.
+    /// </summary>
+    [Test]
+    public void ContendedWrite_FromFarAway_IsAcknowledgedAsSuperseded([Range(1, 5)] int seed)
+    {
+        using var cluster = new CacheCluster(3, seed).Form();
+        var (primary, _, writer) = PlacesOf(cluster, "k");
+        var far = TimeSpan.FromMilliseconds(50);
+        cluster.Members.Network[writer.Address, primary.Address] = new Link(far, far);
+        Task? write = null;
+        var start = cluster.Simulation.Elapsed;
+        for (var i = 0; i < 1_200 && write is not { IsCompleted: true }; i++)
+        {
+            Start(cluster.WriteAsync(primary, "k"));
+            cluster.Simulation.Run(TimeSpan.FromMilliseconds(1));
+            write ??= cluster.WriteAsync(writer, "k");
+        }
+
+        Assert.That(cluster.UnacknowledgedWrites, Is.Zero);
+        Assert.That(cluster.Simulation.Elapsed - start, Is.LessThan(4 * far), "three stamps, and a moment for the replica");
+        cluster.CheckEverything();
     }
 
     /// <summary>A lost message cuts an owner off for a timeout: meanwhile a read may be old.</summary>
@@ -358,6 +383,15 @@ public sealed class FaultScenarios
         cluster.StopLoad();
         cluster.Members.Network.Default = Link.Good;
         cluster.CheckEverything();
+    }
+
+    /// <summary>Who owns the key, with one replica, and one who does not.</summary>
+    private static (SimulatedNode Primary, SimulatedNode Replica, SimulatedNode Writer) PlacesOf(CacheCluster cluster, string key)
+    {
+        var table = CacheCluster.CacheOf(cluster.Nodes[0]).Replicator.Ownership.Current.Table;
+        var names = table.Owners(Slot.Of(Encoding.UTF8.GetBytes(key))).ToArray().Select(index => table.Nodes[index].Name.ToString()).ToArray();
+        var owners = names.Select(name => cluster.Nodes.Single(node => node.Name == name)).ToArray();
+        return (owners[0], owners[1], cluster.Nodes.Except(owners).Single());
     }
 
     private static void WriteAll(CacheCluster cluster, SimulatedNode node)

@@ -171,6 +171,35 @@ public sealed class LeaderSearchTests
         Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Unavailable));
     }
 
+    /// <summary>
+    /// The primary holds a later version more often than the write may be stamped again before another is asked; the other owner is silent, or unsure, so
+    /// that nobody says that it has either.
+    /// </summary>
+    [Test]
+    public async Task Set_OfASmallValue_ThatOnlyThePrimaryHoldsALaterVersionOf_IsStampedUntilThereAreCopies([Values] bool otherIsSilent)
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var (writer, key) = (cluster.Nodes[0], KeyOfOthers(cluster));
+        var (primary, replica) = (cluster.OwnersOf(key).First(), cluster.OwnersOf(key).Last());
+        var others = 0;
+        cluster.Fault = (from, to, request) =>
+        {
+            HoldLater(request, to == primary && others++ < 6 ? primary : null);
+            return to == replica && otherIsSilent ? PeerFault.TimedOut
+                : from == replica && request is HoldingsRequest ? new PeerFault(FaultKind.Failed, "Not now.") : null;
+        };
+        if (!otherIsSilent)
+        {
+            replica.Replicator.Ownership.Doubt(static () => TimeSpan.FromHours(8), static () => { });
+        }
+
+        var write = writer.SetAsync(key, [1]);
+        Pass(cluster, write);
+        var reply = await write;
+        Assert.That((reply.Outcome, reply.Copies), Is.EqualTo((WriteOutcome.Acknowledged, 2)));
+        Assert.That(primary.Held(key), Is.EqualTo(new byte[] { 1 }));
+    }
+
     /// <summary>All owners have something later than it.</summary>
     [Test]
     public async Task Set_ThatAllOwnersHoldALaterVersionOf_IsAcknowledged()
