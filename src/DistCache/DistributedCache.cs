@@ -372,8 +372,7 @@ internal sealed class DistributedCache(
 
         var task = write.AsTask();
 
-        // A large value goes to the primary, and on from there.
-        if (!BlockedCalls.Wait(task, _blocked.Patience + (2 * LaneLimits.TimeFor(valueLength))))
+        if (!BlockedCalls.Wait(task, _blocked.Patience + WritePath.ExtraTimeFor(valueLength)))
         {
             _blocked.LogStarved();
             throw new DistCacheUnavailableException("The write was not acknowledged: no thread was free to complete it in time.");

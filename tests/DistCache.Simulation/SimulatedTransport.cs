@@ -45,7 +45,7 @@ internal sealed class Call(Simulation simulation, Life from, PeerAddress to, Pee
 
     public void Start(TimeSpan timeout, CancellationToken cancellationToken)
     {
-        _timeout = simulation.Schedule(timeout, From, () => Complete(PeerFault.TimedOut));
+        _timeout = simulation.Schedule(timeout + Request.ExtraTime, From, () => Complete(PeerFault.TimedOut));
         simulation.Network.Send(this);
         _cancellation = cancellationToken.UnsafeRegister(static call => ((Call)call!).Cancel(), this);
     }

@@ -195,7 +195,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     private async Task DrainAsync()
     {
         var started = _time.GetTimestamp();
-        var forLargest = 2 * LaneLimits.TimeFor(_options.Memory.MaximumValueBytes);
+        var forLargest = WritePath.ExtraTimeFor(_options.Memory.MaximumValueBytes);
         var limit = _options.Replication.Timeout + (forLargest > LaneLimits.TimeForLargeReply ? forLargest : LaneLimits.TimeForLargeReply);
         while (!_replicator.IsIdle && _time.GetElapsedTime(started) < limit)
         {

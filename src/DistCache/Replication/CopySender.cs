@@ -120,6 +120,6 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
 
     private void Owe(Member owner, CopyTally tally) => debts.Owe(owner, new HeldVersion(tally.Entry.Key.ToArray(), tally.Entry.Version));
 
-    /// <summary>Of the timeout of the write.</summary>
-    private TimeSpan TimeLeft(CopyTally tally) => options.Timeout - time.GetElapsedTime(tally.StartedAt);
+    /// <summary>For another copy, besides what that may take longer as it is large.</summary>
+    private TimeSpan TimeLeft(CopyTally tally) => time.GetElapsedTime(time.GetTimestamp(), tally.Deadline) - LaneLimits.TimeFor(tally.Entry.Value.Length);
 }

@@ -21,9 +21,9 @@ internal sealed class CopyTally
 
     /// <param name="request">The write; its bytes are copied.</param>
     /// <param name="needed">So many copies are enough; this node's own is the first.</param>
-    /// <param name="startedAt">When the write began, as a timestamp.</param>
     /// <param name="standIns">Nodes that can hold a copy for an owner that does not answer, best first.</param>
-    public CopyTally(WriteRequest request, int needed, IEnumerable<Member> standIns, long startedAt)
+    /// <param name="deadline">When nobody waits for the copies any more, as a timestamp.</param>
+    public CopyTally(WriteRequest request, int needed, IEnumerable<Member> standIns, long deadline)
     {
         var keyLength = request.Key.Length;
         _buffer = ValueBytes.Rent(keyLength + request.Value.Length);
@@ -35,7 +35,7 @@ internal sealed class CopyTally
             request.Remaining,
             request.Remove ? EntryFlags.Tombstone : EntryFlags.None,
             _buffer.AsMemory(keyLength, request.Value.Length));
-        StartedAt = startedAt;
+        Deadline = deadline;
         _needed = needed;
         if (needed <= 1)
         {
@@ -47,7 +47,7 @@ internal sealed class CopyTally
 
     public EntryRecord Entry { get; }
 
-    public long StartedAt { get; }
+    public long Deadline { get; }
 
     /// <summary>Ends when enough copies exist, or when nobody works on one any more.</summary>
     public Task Enough => _enough.Task;

@@ -50,6 +50,12 @@ internal sealed class WritePath(
         _ => ((replicaCount + 1) / 2) + 1,
     };
 
+    /// <summary>
+    /// What a write of a large value may take beyond the timeout: the value goes to the primary and on from there, or to a stand-in; where the primary was
+    /// silent, once more to the next owner.
+    /// </summary>
+    public static TimeSpan ExtraTimeFor(int valueLength) => 4 * LaneLimits.TimeFor(valueLength);
+
     /// <summary>What an application gets of a write that was not acknowledged, with whether it is a removal and the length of its value: it throws.</summary>
     public Action<WriteReply, bool, long> Unacknowledged { get; set; } =
         static (reply, _, _) => throw new InvalidOperationException($"A write came to this: {reply}.");
@@ -237,7 +243,9 @@ internal sealed class WritePath(
         {
             cancellationToken.ThrowIfCancellationRequested();
             var routing = ownership.Current;
-            var left = options.Timeout - time.GetElapsedTime(write.StartedAt);
+
+            // What is sent may take its extra time besides: what earlier attempts may have taken is no longer here, and the last one adds its own.
+            var left = options.Timeout + request.ExtraTime - time.GetElapsedTime(write.StartedAt);
             var target = left > TimeSpan.Zero ? search.Find(routing, slot) : null;
             if (target is null && acknowledged is null && left > RetryDelay && search.IsWorthARest)
             {
@@ -269,7 +277,7 @@ internal sealed class WritePath(
             isNew = false;
             var patience = !search.HasGivenUp && left > options.Timeout / 2 ? options.Timeout / 2 : left;
             var reply = routing.IsSelf(target)
-                ? await LeadAsync(routing, slot, request, write.StartedAt).WaitAsync(cancellationToken).ConfigureAwait(false)
+                ? await LeadAsync(routing, slot, request, left + request.ExtraTime).WaitAsync(cancellationToken).ConfigureAwait(false)
                 : await calls.SendAsync(target, request, routing, patience, cancellationToken).ConfigureAwait(false);
             switch (reply)
             {
@@ -309,7 +317,7 @@ internal sealed class WritePath(
         var slot = Slot.Of(request.Key.Span);
         return routing.StandingOf(slot) == Standing.Holder
             ? new WriteReply(WriteOutcome.NotMine, routing.Table.Hash, 0, 0)
-            : await LeadAsync(routing, slot, request, time.GetTimestamp()).ConfigureAwait(false);
+            : await LeadAsync(routing, slot, request, options.Timeout + request.ExtraTime).ConfigureAwait(false);
     }
 
     /// <summary>Takes a copy from an acting primary.</summary>
@@ -363,7 +371,7 @@ internal sealed class WritePath(
     }
 
     /// <summary>The (acting) primary's work.</summary>
-    private async Task<PeerReply> LeadAsync(Routing routing, Slot slot, WriteRequest request, long startedAt)
+    private async Task<PeerReply> LeadAsync(Routing routing, Slot slot, WriteRequest request, TimeSpan left)
     {
         if (options.MinimumMembers > 1 && ReachableMembers(routing) is var reachable && reachable < options.MinimumMembers)
         {
@@ -376,7 +384,8 @@ internal sealed class WritePath(
             return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, 1, 0);
         }
 
-        var tally = new CopyTally(request, Needed(routing, request.Ack), _copies.StandIns(routing, slot), startedAt);
+        var deadline = time.GetTimestamp() + (long)(left.TotalSeconds * time.TimestampFrequency);
+        var tally = new CopyTally(request, Needed(routing, request.Ack), _copies.StandIns(routing, slot), deadline);
         try
         {
             var applied = Apply(tally.Entry, out var held);

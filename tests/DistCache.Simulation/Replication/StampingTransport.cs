@@ -7,6 +7,8 @@ namespace DistCache.Simulation.Replication;
 internal sealed record StampedRequest(PeerRequest Request, ulong Clock) : PeerRequest
 {
     public override Lane Lane => Request.Lane;
+
+    public override TimeSpan ExtraTime => Request.ExtraTime;
 }
 
 internal sealed record StampedReply(PeerReply Reply, ulong Clock) : PeerReply;

@@ -256,7 +256,7 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
         var delivery = _cluster.DeliverAsync(this, to, request, cancellationToken).AsTask();
         if (!delivery.IsCompleted)
         {
-            await Task.WhenAny(delivery, Task.Delay(timeout, _cluster.Time, CancellationToken.None));
+            await Task.WhenAny(delivery, Task.Delay(timeout + request.ExtraTime, _cluster.Time, CancellationToken.None));
         }
 
         return delivery.IsCompleted ? await delivery : PeerFault.TimedOut;

@@ -8,6 +8,9 @@ public sealed class WritePathTests
 {
     private static readonly PeerFault Refused = new(FaultKind.Unreachable, "refused");
 
+    /// <summary>Takes a second on its way, at the slowest.</summary>
+    private static readonly byte[] LargeValue = new byte[LaneLimits.SlowestBytesPerSecond];
+
     /// <summary>As long as a write rests that everybody has disowned.</summary>
     private static readonly TimeSpan Step = TimeSpan.FromMilliseconds(50);
 
@@ -113,6 +116,44 @@ public sealed class WritePathTests
             Assert.That(reply.Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
             Assert.That(reply.Copies, Is.EqualTo(2));
         });
+    }
+
+    /// <summary>
+    /// What each attempt may take longer, as the value is large, takes nothing from those that come after it: with two replicas and a writer that owns the
+    /// second copy these are the primary, the third owner, and whoever stands in for it.
+    /// </summary>
+    [TestCase(1, new[] { 0 }, false)]
+    [TestCase(1, new[] { 1 }, false)]
+    [TestCase(2, new[] { 0, 2 }, true)]
+    public async Task Set_OfALargeValue_WhereOwnersAreSilent_IsAcknowledged(int replicaCount, int[] silent, bool writerOwnsIt)
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = replicaCount }, "a", "b", "c", "d", "e") { KeepsDelivered = false };
+        var key = "k"u8.ToArray();
+        var owners = cluster.OwnersOf(key).ToArray();
+        cluster.Silent.UnionWith(silent.Select(position => owners[position]));
+        var writer = writerOwnsIt ? owners[1] : cluster.Nodes.Except(owners).First();
+
+        var write = writer.SetAsync(key, LargeValue);
+        PassTimeFor(cluster, LargeValue);
+
+        Assert.That(write.IsCompleted, Is.True);
+        var reply = await write;
+        Assert.That((reply.Outcome, reply.Copies), Is.EqualTo((WriteOutcome.Acknowledged, 2)));
+    }
+
+    [Test]
+    public async Task Set_OfALargeValue_WhereNobodyAnswers_EndsInItsTime([Values] bool writerOwnsIt)
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2, WriteAck = WriteAck.All }, "a", "b", "c", "d", "e", "f") { KeepsDelivered = false };
+        var key = "k"u8.ToArray();
+        var writer = writerOwnsIt ? cluster.OwnersOf(key).ElementAt(1) : cluster.Nodes.Except(cluster.OwnersOf(key)).First();
+        cluster.Silent.UnionWith(cluster.Nodes.Where(node => node != writer));
+
+        var write = writer.SetAsync(key, LargeValue);
+        PassTimeFor(cluster, LargeValue);
+
+        Assert.That(write.IsCompleted, Is.True);
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Unavailable));
     }
 
     [Test]
@@ -454,6 +495,10 @@ public sealed class WritePathTests
         await cluster.Nodes[0].SetAsync(key, [1]);
         Assert.That(cluster.Time.GetElapsedTime(started), Is.LessThanOrEqualTo(cluster.Options.Timeout));
     }
+
+    /// <summary>So long a write of this value may take, and no longer.</summary>
+    private static void PassTimeFor(InMemoryCluster cluster, byte[] value) =>
+        cluster.Time.Advance(cluster.Options.Timeout + DistCache.Replication.WritePath.ExtraTimeFor(value.Length) + TimeSpan.FromMilliseconds(1));
 
     internal static NodeName OwnerBy(InMemoryNode viewer, byte[] key)
     {
