@@ -12,6 +12,9 @@ namespace DistCache.Membership;
 /// </summary>
 internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
 {
+    /// <summary>After an exchange with an address another one would say nothing new, and who asks for it is told so at once.</summary>
+    public static readonly TimeSpan ExchangePause = TimeSpan.FromMilliseconds(50);
+
     private readonly Lock _lock = new();
     private readonly Swim _swim;
     private readonly SwimTiming _timing;
@@ -25,6 +28,9 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     private readonly ViewPublisher _views;
     private readonly ConcurrentDictionary<NodeName, long> _heard = new();
     private readonly Dictionary<PeerAddress, List<TaskCompletionSource>> _exchanges = [];
+
+    /// <summary>When the last exchange ended, for as long as that counts.</summary>
+    private readonly Dictionary<PeerAddress, long> _exchangedAt = [];
     private readonly TaskCompletionSource _met = new();
     private readonly TaskCompletionSource _joined = new();
     private readonly ITimer _timer;
@@ -122,7 +128,8 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     }
 
     /// <summary>
-    /// Exchanges all that is known with the node at this address, now. Callers that ask while one runs wait for the same one.
+    /// Exchanges all that is known with the node at this address, now. Callers that ask while one runs wait for the same one; those that ask within
+    /// <see cref="ExchangePause"/> of its end have its outcome.
     /// </summary>
     public async ValueTask ExchangeAsync(PeerAddress address, CancellationToken cancellationToken)
     {
@@ -138,6 +145,10 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
             if (_exchanges.TryGetValue(address, out var others))
             {
                 others.Add(mine = new TaskCompletionSource());
+            }
+            else if (_exchangedAt.TryGetValue(address, out var at) && _time.GetElapsedTime(at) < ExchangePause)
+            {
+                return;
             }
             else
             {
@@ -161,6 +172,12 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
             lock (_lock)
             {
                 _exchanges.Remove(address, out waiting);
+                foreach (var (other, _) in _exchangedAt.Where(exchange => _time.GetElapsedTime(exchange.Value) >= ExchangePause))
+                {
+                    _exchangedAt.Remove(other);
+                }
+
+                _exchangedAt[address] = _time.GetTimestamp();
             }
 
             // Each on a hop of its own: one that blocks where it goes on holds up neither the others nor this one.

@@ -342,6 +342,27 @@ public sealed class GossipLoopTests
         await Task.WhenAll(callers);
     }
 
+    /// <summary>While tables differ every refusal asks for one, and among many members each of them is long.</summary>
+    [Test]
+    public async Task Exchange_AskedForAllTheTime_IsMadeAgainAfterAPause()
+    {
+        var nodes = Start(Addresses);
+        _network.Time.Advance(TimeSpan.FromSeconds(5));
+        var exchanges = Addresses.ToDictionary(PeerAddress.Parse, static _ => 0);
+        _network.Sent = (to, request) => exchanges[to] += request is ExchangeRequest ? 1 : 0;
+        for (var i = 0; i < 1_000; i++)
+        {
+            await nodes[0].Loop.ExchangeAsync(nodes[1].Address, CancellationToken.None);
+            _network.Time.Advance(TimeSpan.FromMilliseconds(1));
+        }
+
+        await nodes[0].Loop.ExchangeAsync(nodes[2].Address, CancellationToken.None);
+
+        var most = (int)(TimeSpan.FromSeconds(1) / GossipLoop.ExchangePause) + 1;
+        Assert.That(exchanges[nodes[1].Address], Is.InRange(most - 2, most), "and one of its own, perhaps");
+        Assert.That(exchanges[nodes[2].Address], Is.Positive, "another address");
+    }
+
     private MemoryNode[] Start(params string[] addresses) =>
         [.. addresses.Select(address =>
         {

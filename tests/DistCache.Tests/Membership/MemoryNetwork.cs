@@ -22,6 +22,9 @@ internal sealed class MemoryNetwork : IAsyncDisposable
     /// <summary>Every message changes the thread, so that many are under way at once.</summary>
     public bool IsConcurrent { get; init; }
 
+    /// <summary>Told of each request and to whom it goes.</summary>
+    public Action<PeerAddress, PeerRequest>? Sent { get; set; }
+
     public MemoryNode Add(
         string address,
         string[]? seeds = null,
@@ -76,6 +79,7 @@ internal sealed class MemoryNetwork : IAsyncDisposable
                 await Task.Yield();
             }
 
+            network.Sent?.Invoke(to, request);
             if (to == from)
             {
                 return new PeerFault(FaultKind.Self, "This is the node itself.");
