@@ -153,6 +153,9 @@ internal sealed class DistributedCache(
     /// <summary>No peer will ever hear of an entry: there is nobody to remember a removal for.</summary>
     private bool IsLocal => options.Cluster.Listen is null;
 
+    /// <summary>How long a removal is.</summary>
+    private RemainingTime Remembered => new((long)options.Replication.TombstoneLifetime.TotalMilliseconds, 0, 0);
+
     private Span<byte> Encode([NotNull] string? key, Span<byte> buffer)
     {
         ArgumentNullException.ThrowIfNull(key);
@@ -231,31 +234,28 @@ internal sealed class DistributedCache(
     private bool TrySetAlone(ReadOnlySpan<byte> key, in ReadOnlySequence<byte> value, Expiration expiration)
     {
         var routing = ownership.Current;
-        if (!routing.IsAlone || options.Replication.MinimumMembers > 1)
+        if (!WritesAlone(routing))
         {
             return false;
         }
 
-        while (true)
-        {
-            var info = new EntryInfo(new EntryVersion(clock.Next(), routing.Origin), expiration, Now, EntryFlags.None);
-            switch (memory.Apply(key, info, value, out var held))
-            {
-                case ApplyOutcome.Applied:
-                    return true;
-                case ApplyOutcome.TooLarge:
-                    throw TooLarge(value.Length);
-                case ApplyOutcome.Older when !clock.TryMerge(held.Clock):
-                    throw new DistCacheUnavailableException("The set cannot be ordered: an entry of this key has a version too far in the future.");
-            }
-        }
+        ApplyAlone(routing, key, value, expiration, EntryFlags.None);
+        return true;
     }
 
     private bool TryRemoveAlone(ReadOnlySpan<byte> key)
     {
-        if (!IsLocal || !ownership.Current.IsAlone || options.Replication.MinimumMembers > 1)
+        var routing = ownership.Current;
+        if (!WritesAlone(routing))
         {
             return false;
+        }
+
+        if (!IsLocal)
+        {
+            // Whoever joins or comes back may hold it.
+            ApplyAlone(routing, key, ReadOnlySequence<byte>.Empty, Remembered.ToExpiration(Now), EntryFlags.Tombstone);
+            return true;
         }
 
         while (memory.Read(key, [], renew: false, out var info, out _) != LookupOutcome.Miss && !memory.Forget(key, info.Version))
@@ -263,6 +263,25 @@ internal sealed class DistributedCache(
         }
 
         return true;
+    }
+
+    private bool WritesAlone(Routing routing) => routing.IsAlone && options.Replication.MinimumMembers <= 1;
+
+    private void ApplyAlone(Routing routing, ReadOnlySpan<byte> key, in ReadOnlySequence<byte> value, Expiration expiration, EntryFlags flags)
+    {
+        while (true)
+        {
+            var info = new EntryInfo(new EntryVersion(clock.Next(), routing.Origin), expiration, Now, flags);
+            switch (memory.Apply(key, info, value, out var held))
+            {
+                case ApplyOutcome.Applied:
+                    return;
+                case ApplyOutcome.TooLarge:
+                    throw TooLarge(value.Length);
+                case ApplyOutcome.Older when !clock.TryMerge(held.Clock):
+                    throw new DistCacheUnavailableException("The write cannot be ordered: an entry of this key has a version too far in the future.");
+            }
+        }
     }
 
     /// <summary>A miss, unless the application wants to hear of it.</summary>
@@ -303,11 +322,8 @@ internal sealed class DistributedCache(
         }
     }
 
-    private ValueTask RemoveRemoteAsync(ReadOnlySpan<byte> key, CancellationToken token)
-    {
-        var remembered = new RemainingTime((long)options.Replication.TombstoneLifetime.TotalMilliseconds, 0, 0);
-        return writes.Begin(key, remove: true, remembered, ReadOnlySequence<byte>.Empty, token).Acknowledged;
-    }
+    private ValueTask RemoveRemoteAsync(ReadOnlySpan<byte> key, CancellationToken token) =>
+        writes.Begin(key, remove: true, Remembered, ReadOnlySequence<byte>.Empty, token).Acknowledged;
 
     /// <summary>What the application hears of a write that was not acknowledged.</summary>
     public void ThrowUnacknowledged(WriteReply reply, bool isRemoval, long valueLength)

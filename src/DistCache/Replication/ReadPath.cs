@@ -9,7 +9,7 @@ namespace DistCache.Replication;
 /// <summary>
 /// A read, from the question to the answer that counts.
 /// <list type="number">
-/// <item>The primary of an owned slot answers alone, from memory; so does any owner with <see cref="ReadFrom.Nearest"/>.</item>
+/// <item>The primary of an owned slot answers alone, from memory; so do any owner with <see cref="ReadFrom.Nearest"/>, and a node without others.</item>
 /// <item>Else the owners are asked: see <see cref="Inquiry"/>.</item>
 /// <item>If they work by another table, the members are exchanged and the question is asked again.</item>
 /// </list>
@@ -54,8 +54,7 @@ internal sealed class ReadPath(
     public bool AnswersAlone(ReadOnlySpan<byte> key, out Slot slot)
     {
         slot = default;
-        var routing = ownership.Current;
-        if (routing.IsOnlyNode && routing.Import.IsComplete)
+        if (ownership.Current.IsAlone)
         {
             return true;
         }
@@ -68,15 +67,15 @@ internal sealed class ReadPath(
     public bool AnswersAlone(Slot slot)
     {
         var standing = StandingOf(slot, out var routing);
-        if (_isClosed && !routing.IsAlone)
+        if (routing.IsAlone)
         {
-            // The others go on without it, and nobody tells it what they overwrite.
-            return false;
+            return true;
         }
 
-        return standing switch
+        // The others go on without a node that has stopped, and nobody tells it what they overwrite.
+        return !_isClosed && standing switch
         {
-            Standing.Primary => options.ReadFrom != ReadFrom.Majority || routing.IsAlone,
+            Standing.Primary => options.ReadFrom != ReadFrom.Majority,
             Standing.Replica => options.ReadFrom == ReadFrom.Nearest,
             _ => false,
         };

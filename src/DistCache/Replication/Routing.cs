@@ -26,7 +26,7 @@ internal sealed class Routing
         Owners = [.. table.Nodes.Select(node => view.Find(node.Name)!)];
         LiveMembers = [.. view.Members.Where(member => member.State is MemberState.Alive or MemberState.Suspect or MemberState.Leaving)];
         _lacking = new Lazy<(ImmutableArray<Member>, HashRing?)>(FindLacking);
-        IsOnlyNode = IsAlone && table.Nodes.Length == 1 && !isUnsure;
+        IsAlone = SelfIndex >= 0 && !isUnsure && LiveMembers.All(IsSelf);
     }
 
     public MembershipView View { get; }
@@ -54,11 +54,10 @@ internal sealed class Routing
     /// <summary>All members that may hold something, this node too.</summary>
     public ImmutableArray<Member> LiveMembers { get; }
 
-    /// <summary>There is nobody else to ask or to tell.</summary>
-    public bool IsAlone => SelfIndex >= 0 && LiveMembers.Length == 1 && !IsUnsure;
-
-    /// <summary>There never was, or no longer is, anybody else: this node is the primary of every slot, whichever a key's is.</summary>
-    public bool IsOnlyNode { get; }
+    /// <summary>
+    /// There is nobody else to ask or to tell, whichever the slot: also where the table has dead members still, or this node has left and was the last one.
+    /// </summary>
+    public bool IsAlone { get; }
 
     /// <summary>Whether exactly this life of a node is in the table.</summary>
     public bool Knows(NodeIdentity identity) => Table.IndexOf(identity.Name) is >= 0 and var index && Owners[index].Record.Identity == identity;

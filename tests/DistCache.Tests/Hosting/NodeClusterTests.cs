@@ -118,6 +118,26 @@ public sealed class NodeClusterTests
         Assert.That(lost, Is.Empty);
     }
 
+    /// <summary>There is nobody to disagree with.</summary>
+    [Test]
+    public async Task ALoneNode_ThatHasStopped_IsALocalCache(CancellationToken token)
+    {
+        var ports = FreePorts(1);
+        var host = await StartAsync(ports[0], ports, null, token);
+        var cache = CacheOf(host);
+        await cache.SetAsync("key", [1], Forever, token);
+
+        await host.StopAsync(token);
+
+        Assert.That(await cache.GetAsync("key", token), Is.EqualTo(new byte[] { 1 }));
+        await cache.RemoveAsync("key", token);
+        Assert.That(await cache.GetAsync("key", token), Is.Null);
+        cache.Set("key", [2], Forever);
+        Assert.That(cache.Get("key"), Is.EqualTo(new byte[] { 2 }));
+        cache.Remove("key");
+        Assert.That(cache.Get("key"), Is.Null);
+    }
+
     [Test]
     public async Task ANode_ThatStopsWhileItIsAsked_AnswersFirst(CancellationToken token)
     {

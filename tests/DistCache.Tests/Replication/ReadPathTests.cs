@@ -1,6 +1,10 @@
+using System.Text;
 using DistCache.Entries;
+using DistCache.Memory;
 using DistCache.Peers;
 using DistCache.Replication;
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DistCache.Tests.Replication;
 
@@ -43,6 +47,39 @@ public sealed class ReadPathTests
 
         Assert.That(cluster.Nodes[0].Replicator.Reads.AnswersAlone(Slot.Of(key)), Is.EqualTo(isAlone));
         Assert.That(isAlone || await cluster.Nodes[0].GetAsync(key) is null, Is.True);
+    }
+
+    /// <summary>It has given up all others, and its table has them still: what it takes it shows, be it the key's owner or not, and after its stop, too.</summary>
+    [Test]
+    public async Task SoleSurvivor_WhoseTableHasTheDeadStill_ShowsAndRemovesWhatItTakes([Values] bool isReplica, [Values] bool hasStopped)
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var survivor = cluster.Nodes[0];
+        var key = Enumerable.Range(0, 100).Select(static i => $"key{i}")
+            .First(key => cluster.OwnersOf(Encoding.UTF8.GetBytes(key)).First() != survivor && cluster.OwnersOf(Encoding.UTF8.GetBytes(key)).Contains(survivor) == isReplica);
+        survivor.See(cluster.Nodes, node => node == survivor ? MemberState.Alive : MemberState.Dead);
+        var options = new DistCacheOptions { Replication = { OnReadFailure = OnReadFailure.Throw } };
+        options.Cluster.Listen = "127.0.0.1:1";
+        var replicator = survivor.Replicator;
+        using var cache = new DistributedCache(
+            replicator.Ownership, survivor.Memory, replicator.Reads, replicator.Writes, survivor.Clock, cluster.Time, options, NullLogger.Instance);
+        replicator.Reads.Unanswered = cache.Unanswered;
+        replicator.Writes.Unacknowledged = cache.ThrowUnacknowledged;
+        if (hasStopped)
+        {
+            replicator.Close();
+        }
+
+        await cache.SetAsync(key, [1], new DistributedCacheEntryOptions());
+        Assert.That(await cache.GetAsync(key), Is.EqualTo(new byte[] { 1 }));
+        Assert.That(cache.Get(key), Is.EqualTo(new byte[] { 1 }));
+
+        await cache.RemoveAsync(key);
+        Assert.That(await cache.GetAsync(key), Is.Null);
+
+        // Whoever comes back may hold it.
+        Assert.That(survivor.Memory.Read(Encoding.UTF8.GetBytes(key), [], renew: false, out var info, out _), Is.EqualTo(LookupOutcome.Tombstone));
+        Assert.That(info.Expiration.AbsoluteAt, Is.EqualTo((cluster.Time.GetUtcNow() + options.Replication.TombstoneLifetime).ToUnixTimeMilliseconds()));
     }
 
     [Test]
