@@ -18,7 +18,7 @@ namespace DistCache.Replication;
 /// Where all co-owners agree up to a version, nobody else holds anything and nobody is away, no older copy can come back: see <see cref="ConfirmAsync"/>.
 /// What is older than an agreement was there on both sides and can only have been evicted since, or dropped as a tombstone: it is no
 /// difference, so two full nodes that evict differently stay quiet. Versions younger than <see cref="MinimumAge"/> are left out, since
-/// they are on their way.
+/// they are on their way: see <see cref="VersionAge"/>.
 /// </summary>
 internal sealed class AntiEntropy(
     Ownership ownership,
@@ -27,7 +27,7 @@ internal sealed class AntiEntropy(
     Offer offer,
     Debts debts,
     Absences absences,
-    HybridClock clock,
+    VersionAge age,
     TimeProvider time,
     Random random,
     ReplicationOptions options,
@@ -44,7 +44,6 @@ internal sealed class AntiEntropy(
     private static readonly TimeSpan BatchPause = TimeSpan.FromMilliseconds(100);
 
     private readonly Dictionary<NodeIdentity, Dictionary<Slot, ulong>> _agreedClocks = [];
-    private readonly TimeSpan _minimumAge = 2 * options.Timeout > MinimumAge ? 2 * options.Timeout : MinimumAge;
     private NodeIdentity _agreedAs;
     private readonly CancellationTokenSource _stopping = new();
 
@@ -95,6 +94,7 @@ internal sealed class AntiEntropy(
     /// <summary>One round, with every other owner.</summary>
     public async Task CompareWithAllAsync()
     {
+        age.Note();
         var isNobodyMissing = absences.IsNone;
         var routing = ownership.Current;
         if (routing.SelfIndex < 0 || !routing.Import.IsComplete)
@@ -109,7 +109,7 @@ internal sealed class AntiEntropy(
             _agreedAs = routing.View.Self.Record.Identity;
         }
 
-        var upTo = AgeLimit;
+        var upTo = age.Limit;
         var shared = SharedSlots(routing);
         var differing = new HashSet<NodeName>();
         foreach (var (index, slots) in shared)
@@ -132,9 +132,6 @@ internal sealed class AntiEntropy(
             _agreedClocks.Remove(gone);
         }
     }
-
-    /// <summary>By the hybrid clock, as the versions are: a wall clock that is behind the cluster's would leave all of them out.</summary>
-    private ulong AgeLimit => clock.Current - Math.Min(clock.Current, (ulong)_minimumAge.TotalMilliseconds << HybridClock.CounterBits);
 
     /// <summary>
     /// Tells the memory tier up to which version nobody can have anything older, slot by slot. That is the lowest agreement with the other
@@ -201,7 +198,7 @@ internal sealed class AntiEntropy(
     /// <summary>False if it did not come to an end.</summary>
     private async ValueTask<bool> TryAgreeAsync(Member owner, SlotSet slots, Routing routing)
     {
-        var upTo = AgeLimit;
+        var upTo = age.Limit;
         var reply = await calls.SendAsync(owner, DigestsOf(memory, slots, routing), routing, options.Timeout, _stopping.Token).ConfigureAwait(false);
         if (reply is not DigestReply { IsSameTable: true, Differing: { } differing }
             || !await RepairAsync(owner, differing, upTo, routing).ConfigureAwait(false))

@@ -8,7 +8,7 @@ namespace DistCache.Replication;
 /// A read that asked several owners and heard different versions gives the newest to those who are behind. They would get it from
 /// <see cref="Debts"/> or <see cref="AntiEntropy"/> as well, which take longer. Nobody waits for it.
 /// </summary>
-internal sealed class ReadRepair(WritePath writes, PeerCalls calls, HybridClock clock, ReplicationOptions options)
+internal sealed class ReadRepair(WritePath writes, PeerCalls calls, VersionAge age, ReplicationOptions options)
 {
     /// <param name="routing">What the read went by.</param>
     /// <param name="key">What was read; copied.</param>
@@ -23,7 +23,7 @@ internal sealed class ReadRepair(WritePath writes, PeerCalls calls, HybridClock 
         }
 
         // A write that is under way repairs itself.
-        var isUnderWay = clock.Current - Math.Min(clock.Current, newest.Version.Clock) < (ulong)options.Timeout.TotalMilliseconds << HybridClock.CounterBits;
+        var isUnderWay = newest.Version.Clock > age.UpTo(options.Timeout);
         if (isUnderWay || newest.Outcome is not (ReadOutcome.Hit or ReadOutcome.Tombstone))
         {
             return;

@@ -50,12 +50,13 @@ internal sealed class Replicator
         _offer = new Offer(memory, Calls, time, options);
         _debts = new Debts(Ownership, Calls, _offer, time, logger);
         Writes = new WritePath(Ownership, memory, Calls, _debts, clock, time, options);
-        var repair = new ReadRepair(Writes, Calls, clock, options);
+        var age = new VersionAge(clock, time, options);
+        var repair = new ReadRepair(Writes, Calls, age, options);
         Reads = new ReadPath(Ownership, memory, Calls, repair, _renewals, _pulse, time, options);
         _transfer = new Transfer(memory, Writes, Calls, clock, time, options);
         _takeover = new Takeover(Ownership, memory, Calls, _transfer, _absences, time, options, logger);
         _release = new Release(Ownership, memory, _offer, time, logger);
-        _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, _debts, _absences, clock, time, random, options, logger);
+        _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, _debts, _absences, age, time, random, options, logger);
         _stopCheck = new StopCheck(Ownership, memory, Calls, _debts, _release, options);
     }
 

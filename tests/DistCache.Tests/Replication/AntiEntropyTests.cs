@@ -47,6 +47,66 @@ public sealed class AntiEntropyTests
         Assert.That(cluster.Nodes.Select(node => node.Held(key)), Is.All.EqualTo(new byte[] { 7 }));
     }
 
+    /// <summary>Some member's clock was an hour ahead, and all have heard of that: theirs stand still for an hour, and what is written meanwhile is young for as long.</summary>
+    [Test]
+    public async Task ACopyThatIsMissing_UnderClocksThatStandStill_IsSentWithinTwoRounds()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = Encoding.UTF8.GetBytes("key");
+        GetAhead(cluster);
+        await cluster.Nodes[0].SetAsync(key, [7]);
+        Assert.That(cluster.Nodes[1].Held(key), Is.Not.Null);
+        cluster.Nodes[1].Memory.Clear();
+
+        cluster.Time.Advance(TwoRounds);
+
+        Assert.That(cluster.Nodes[1].Held(key), Is.EqualTo(new byte[] { 7 }));
+    }
+
+    /// <summary>A write that came just before the comparison, or has lasted until then.</summary>
+    [Test]
+    public async Task ACopyThatIsMissing_OfAYoungWrite_IsNotSentYet([Values] bool areAhead)
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = Encoding.UTF8.GetBytes("key");
+        if (areAhead)
+        {
+            GetAhead(cluster);
+        }
+
+        cluster.Time.Advance(TwoRounds);
+        await cluster.Nodes[0].Replicator.CompareAsync();
+        await cluster.Nodes[0].SetAsync(key, [7]);
+        cluster.Nodes[1].Memory.Clear();
+
+        for (var passed = TimeSpan.Zero; passed < AntiEntropy.MinimumAge; passed += AntiEntropy.MinimumAge / 5)
+        {
+            await cluster.Nodes[0].Replicator.CompareAsync();
+            Assert.That(cluster.Nodes[1].Held(key), Is.Null);
+            cluster.Time.Advance(AntiEntropy.MinimumAge / 5);
+        }
+    }
+
+    /// <summary>Without a comparison that would send it.</summary>
+    [Test]
+    public async Task ARead_UnderClocksThatStandStill_MendsWhatIsBehind()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2, ReadFrom = ReadFrom.Majority }, "a", "b", "c");
+        cluster.Fault = static (_, _, request) => request is DigestRequest ? new PeerFault(FaultKind.Failed, "Not now.") : null;
+        var key = Encoding.UTF8.GetBytes("key");
+        var (reader, behind) = (cluster.OwnersOf(key).First(), cluster.OwnersOf(key).ElementAt(1));
+        GetAhead(cluster);
+        await reader.SetAsync(key, [7]);
+        behind.Memory.Clear();
+        await reader.GetAsync(key);
+        Assert.That(behind.Held(key), Is.Null, "it may be under way");
+
+        cluster.Time.Advance(TwoRounds);
+        await reader.GetAsync(key);
+
+        Assert.That(behind.Held(key), Is.EqualTo(new byte[] { 7 }));
+    }
+
     [Test]
     public void ADifferentVersion_IsSettledByTheHigherOne()
     {
@@ -194,6 +254,12 @@ public sealed class AntiEntropyTests
         Apply(cluster.Nodes[0], key, justBefore, 1);
         cluster.Time.Advance(TwoRounds);
         Assert.That(cluster.Nodes[1].Held(key), Is.EqualTo(new byte[] { 1 }));
+    }
+
+    private static void GetAhead(InMemoryCluster cluster)
+    {
+        var ahead = (ulong)cluster.Time.GetUtcNow().AddHours(1).ToUnixTimeMilliseconds() << HybridClock.CounterBits;
+        Assert.That(cluster.Nodes.Select(node => node.Clock.TryMerge(ahead)), Is.All.True);
     }
 
     private static ulong Old(InMemoryCluster cluster) =>
