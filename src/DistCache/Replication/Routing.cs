@@ -12,7 +12,7 @@ namespace DistCache.Replication;
 /// </summary>
 internal sealed class Routing
 {
-    /// <summary>The other live members that the table lacks, and their own ring: made where somebody asks for it, which is seldom and takes a while.</summary>
+    /// <summary>The other members that the table lacks and that do not leave, and their own ring: made where somebody asks for it, which is seldom and takes a while.</summary>
     private readonly Lazy<(ImmutableArray<Member> Members, HashRing? Ring)> _lacking;
 
     public Routing(MembershipView view, SlotTable table, Import import, bool isUnsure = false)
@@ -80,7 +80,7 @@ internal sealed class Routing
     }
 
     /// <summary>
-    /// The other live members that the table lacks, in the order in which they are met clockwise from the slot on: where they join, the first of them is the
+    /// The other members that the table lacks and that do not leave, in the order in which they are met clockwise from the slot on: where they join, the first of them is the
     /// likeliest to own it.
     /// </summary>
     public IEnumerable<Member> LackingFrom(Slot slot) =>
@@ -88,7 +88,7 @@ internal sealed class Routing
 
     private (ImmutableArray<Member> Members, HashRing? Ring) FindLacking()
     {
-        ImmutableArray<Member> members = [.. LiveMembers.Where(member => !IsSelf(member) && Table.IndexOf(member.Name) < 0)];
+        ImmutableArray<Member> members = [.. LiveMembers.Where(member => !IsSelf(member) && member.State != MemberState.Leaving && Table.IndexOf(member.Name) < 0)];
         return (members, members.IsEmpty ? null : HashRing.Build([.. members.Select(static member => new RingNode(member.Name, member.Record.Zone))]));
     }
 }

@@ -190,10 +190,12 @@ internal sealed class InMemoryNode : IPeerTransport, IDisposable
     public void SeeLeaving(IReadOnlyCollection<InMemoryNode> settled, InMemoryNode leaver, MemberState state = MemberState.Leaving) => See(settled, [leaver], state);
 
     /// <summary>Takes a view in which some count for the table and others, in this state, do not.</summary>
-    public void See(IReadOnlyCollection<InMemoryNode> settled, IReadOnlyCollection<InMemoryNode> aside, MemberState state)
+    public void See(IReadOnlyCollection<InMemoryNode> settled, IReadOnlyCollection<InMemoryNode> aside, MemberState state) => See(settled, aside, _ => state);
+
+    public void See(IReadOnlyCollection<InMemoryNode> settled, IReadOnlyCollection<InMemoryNode> aside, Func<InMemoryNode, MemberState> stateOf)
     {
         var names = aside.Select(static node => node.Identity.Name).ToHashSet();
-        var members = ViewOf([.. settled, .. aside], node => names.Contains(node.Identity.Name) ? state : MemberState.Alive).Members
+        var members = ViewOf([.. settled, .. aside], node => names.Contains(node.Identity.Name) ? stateOf(node) : MemberState.Alive).Members
             .Select(member => member with { IsSettled = !names.Contains(member.Name) }).ToList();
         Replicator.Ownership.Update(new MembershipView(members.First(member => member.Name == Identity.Name), [.. members]));
     }

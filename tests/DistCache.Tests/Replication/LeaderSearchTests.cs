@@ -113,6 +113,32 @@ public sealed class LeaderSearchTests
         }
     }
 
+    /// <summary>They are not in the table either, and own nothing by any other.</summary>
+    [Test]
+    public async Task Set_WhereOneJoinsAndManyLeave_AsksNoneOfThose()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, Names(12));
+        var (writer, owner, newcomer) = (cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2]);
+        foreach (var node in new[] { owner, newcomer })
+        {
+            node.See([.. cluster.Nodes.Take(3)], static _ => MemberState.Alive);
+        }
+
+        writer.See([writer, owner], [.. cluster.Nodes.Skip(2)], node => node == newcomer ? MemberState.Alive : MemberState.Leaving);
+        cluster.Delivered.Clear();
+        var keys = Enumerable.Range(0, 400).Select(static i => Encoding.UTF8.GetBytes($"key{i}"))
+            .Where(key => WritePathTests.OwnerBy(writer, key) == owner.Identity.Name && WritePathTests.OwnerBy(owner, key) == newcomer.Identity.Name).ToArray();
+        Assert.That(keys, Has.Length.GreaterThan(20));
+        foreach (var key in keys)
+        {
+            var write = writer.SetAsync(key, [1]);
+            Assert.That(write.IsCompleted, Is.True, "at once");
+            Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        }
+
+        Assert.That(AskedBy(cluster, writer).Distinct(), Is.EquivalentTo(new[] { owner.Identity.Name, newcomer.Identity.Name }));
+    }
+
     /// <summary>A value of megabytes is sent to nobody on a guess.</summary>
     [Test]
     public async Task Set_OfALargeValue_WhoseOwnerDisownsTheKey_WaitsForATableThatFits()
