@@ -137,10 +137,16 @@ internal sealed class BudgetTests
         using var tier = new MemoryTier(budget, eviction, _time, null, new TierTuning(4));
         foreach (var size in new[] { 100, 3_000, 60, 15_000, 700, 100 })
         {
-            Fill(tier, size, 2 * budget, threads: 3);
-            var held = tier.Statistics.PayloadBytes;
-            var ofThisSize = Enumerable.Range(0, 3).Sum(thread => Count(tier, thread, size, 2 * budget / 3)) * (size + 40L);
-            Assert.That(ofThisSize, Is.GreaterThan(budget * (eviction == Eviction.Lru ? 60 : 25) / 100), $"of {held} bytes held, those of the values of {size}");
+            // As in MemoryTierLimitTests: chance decides how fast W-TinyLFU lets them in.
+            var (fairPercent, passes) = eviction == Eviction.Lru ? (60, 1) : (25, 5);
+            var ofThisSize = 0L;
+            for (var pass = 0; pass < passes && ofThisSize <= budget * fairPercent / 100; pass++)
+            {
+                Fill(tier, size, 2 * budget, threads: 3);
+                ofThisSize = Enumerable.Range(0, 3).Sum(thread => Count(tier, thread, size, 2 * budget / 3)) * (size + 40L);
+            }
+
+            Assert.That(ofThisSize, Is.GreaterThan(budget * fairPercent / 100), $"of {tier.Statistics.PayloadBytes} bytes held, those of the values of {size}");
         }
 
         TierCheck.Verify(tier.Memory!);
