@@ -47,8 +47,14 @@ internal sealed class DialPlan(Beliefs beliefs, Random random)
 
     public void Answered(PeerAddress dialled, PeerReply reply)
     {
-        if (reply is not ExchangeReply { Members: [var first, ..] } || first.Address == dialled)
+        if (reply is not ExchangeReply { Members: [var first, ..] })
         {
+            return;
+        }
+
+        if (first.Address == dialled)
+        {
+            _aliases.Remove(dialled);
             return;
         }
 

@@ -336,6 +336,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         Step(now => sends = _swim.IsTakingPart ? _swim.Dial(seeds.Addresses, now) : []);
         var replies = await Task.WhenAll(sends.Select(SendAsync)).ConfigureAwait(false);
         var isNobodyThere = seeds.IsComplete;
+        Step(_ => isNobodyThere &= !_swim.HasOthers);
         for (var i = 0; i < replies.Length; i++)
         {
             // One of the dead may be among them.

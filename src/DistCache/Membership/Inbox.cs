@@ -8,6 +8,17 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
     /// <summary>Records in one exchange: twice what a node holds, since a newer release may remember more.</summary>
     public const int MaximumExchangeRecords = 2 * SwimTiming.MaximumMembers;
 
+    private NodeIdentity? _askedAs;
+    private PeerAddress? _whoKnewAnEarlierLife;
+
+    /// <summary>Who is to be asked again, since he did not know of this life; one for each life, and null when taken.</summary>
+    public PeerAddress? TakeWhoKnewAnEarlierLife()
+    {
+        var address = _whoKnewAnEarlierLife;
+        _whoKnewAnEarlierLife = null;
+        return address;
+    }
+
     /// <summary>Merges rumours; a fault if there are too many to be believed.</summary>
     public PeerFault? Merge(IReadOnlyList<MemberRecord> rumours, NodeIdentity from, Moment now)
     {
@@ -35,7 +46,7 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
         Apply(members, from, now);
         if (isNew && beliefs.LiveOthers.Any())
         {
-            AdoptSettled(members, now.Elapsed);
+            AdoptSettled(members, from, now.Elapsed);
         }
 
         return null;
@@ -87,10 +98,12 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
     /// Of those who live by both: of one believed dead the other says no time, and this node may not have looked yet. Nothing from one who knows this node in an
     /// earlier life only: whether that life's place in the table is this one's he says when he has heard of it.
     /// </summary>
-    private void AdoptSettled(IReadOnlyList<MemberRecord> records, long now)
+    private void AdoptSettled(IReadOnlyList<MemberRecord> records, NodeIdentity from, long now)
     {
         if (records.Any(record => record.Identity.Name == beliefs.Self.Name && record.Identity != beliefs.Self.Record.Identity))
         {
+            _whoKnewAnEarlierLife = _askedAs == beliefs.Self.Record.Identity ? null : beliefs.Find(from.Name)?.Record.Address;
+            _askedAs = beliefs.Self.Record.Identity;
             return;
         }
 

@@ -26,6 +26,9 @@ internal sealed class Swim
     private long _nextRedial;
     private long _nextLook;
 
+    /// <summary>Who was asked whether this node still counts.</summary>
+    private PeerAddress? _question;
+
     /// <summary>When the shell was asked to wake this node; what comes much later shows that the node slept.</summary>
     private long _wakeAt = long.MaxValue;
 
@@ -51,8 +54,8 @@ internal sealed class Swim
 
     public bool HasOthers => _beliefs.LiveOthers.Any();
 
-    /// <summary>It found others, who may be as new as itself, and nothing about its name is open.</summary>
-    public bool HasMet => HasOthers && _beliefs.Namesake is null;
+    /// <summary>It found others, who may be as new as itself, and nothing about its name or its life is open.</summary>
+    public bool HasMet => HasOthers && _beliefs.Namesake is null && _question is null;
 
     /// <summary>And somebody counts for the table.</summary>
     public bool HasJoined => HasMet && _beliefs.Entries.Any(static entry => entry.IsSettled);
@@ -142,7 +145,9 @@ internal sealed class Swim
     public PeerReply Exchanged(NodeIdentity from, ExchangeRequest request, Moment now)
     {
         NoticeSleep(now.Elapsed);
-        return _inbox.MergeExchange(request.Members, from, now) ?? (PeerReply)new ExchangeReply(_composer.ComposeAll(now.Elapsed));
+        var fault = _inbox.MergeExchange(request.Members, from, now);
+        AskWhoKnewAnEarlierLife(now.Elapsed);
+        return fault ?? (PeerReply)new ExchangeReply(_composer.ComposeAll(now.Elapsed));
     }
 
     /// <summary>The probe that a helper is to send on behalf of <paramref name="from"/>.</summary>
@@ -177,7 +182,9 @@ internal sealed class Swim
             return;
         }
 
+        _question = send.To == _question && send.Kind == SendKind.Exchange ? null : _question;
         _inbox.MergeReply(reply, now);
+        AskWhoKnewAnEarlierLife(now.Elapsed);
         switch (send.Kind)
         {
             case SendKind.Probe or SendKind.IndirectProbe when send.Probe is not null:
@@ -256,6 +263,15 @@ internal sealed class Swim
 
     private PeerReply Answer(NodeIdentity from, IReadOnlyList<MemberRecord> rumours, Moment now) =>
         _inbox.Merge(rumours, from, now) ?? (PeerReply)new ProbeReply(_composer.Compose(from.Name, from.Incarnation, now.Elapsed));
+
+    private void AskWhoKnewAnEarlierLife(long now)
+    {
+        if (_inbox.TakeWhoKnewAnEarlierLife() is { } address)
+        {
+            _question = address;
+            _effects.Sends.Add(ExchangeWith(address, now));
+        }
+    }
 
     private void EndSuspicions(long now)
     {

@@ -19,6 +19,22 @@ public sealed class StartScenarios
         TestContext.Out.WriteLine($"One cluster after {took.TotalSeconds:F2} s.");
     }
 
+    /// <summary>Its new life seems to be an earlier one: it takes one above what is about, of which nobody who answered it has heard.</summary>
+    [Test]
+    public void Restart_ByAnEarlierClockLongAfterItsDeath_CountsForItselfAsForTheOthers([Values] ClusterProfile profile, [Range(1, 3)] int seed)
+    {
+        using var cluster = new Cluster(3, profile, seed).Form();
+        var node = cluster.Nodes[1];
+        node.Crash();
+        cluster.Simulation.RunUntil(() => cluster.Others(node).All(other => !Cluster.Find(other, node)!.IsSettled), TimeSpan.FromSeconds(20), "nobody counts it");
+        node.ClockError = TimeSpan.FromHours(-1);
+        node.Start();
+        cluster.Simulation.RunUntil(() => node.Process.Membership.HasJoined, cluster.SettleWindow, "it joins");
+
+        Assert.That(cluster.Nodes.Select(other => Cluster.Find(other, node)!.IsSettled), Is.All.False, () => cluster.Simulation.Describe());
+        cluster.Converge(cluster.SettleWindow * 4);
+    }
+
     [Test]
     public void Start_InEveryOrder_OneCluster([Values(3, 5, 10)] int nodes, [Values(0, 50, 2_000)] int millisecondsBetween)
     {

@@ -329,6 +329,11 @@ public sealed class SwimTests
         _swim.Exchanged(Teller, new ExchangeRequest([teller, peer, earlier]), At(0));
         Assert.That(Counting(0), Is.EqualTo(new[] { "peer", "self", "teller" }), "nobody for certain");
 
+        Assert.That(_swim.TakeEffects().Sends.Single(send => send.Kind == SendKind.Exchange).To, Is.EqualTo(teller.Address), "it has to know");
+        Assert.That(_swim.HasMet, Is.False);
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, peer, earlier]), At(0));
+        Assert.That(_swim.TakeEffects().Sends.Where(send => send.Kind == SendKind.Exchange), Is.Empty, "once for each life");
+
         _swim.Exchanged(Teller, new ExchangeRequest([teller, peer, _swim.Self]), At(1));
         Assert.That(Counting(1), Is.EqualTo(new[] { "self", "teller" }));
         Tick(502);
@@ -346,6 +351,20 @@ public sealed class SwimTests
         Assert.That(Counting(1), Is.EqualTo(new[] { "peer" }));
         Tell("Dead 10.5");
         Assert.That(Counting(1), Is.EqualTo(new[] { "self" }));
+    }
+
+    /// <summary>Another member had that address, and moved.</summary>
+    [Test]
+    public void Dead_WhereItAnsweredItselfAfterAnother_IsDialledEveryProbeInterval()
+    {
+        var moved = Record("Alive 20.0") with { Identity = new NodeIdentity(NodeName.Parse("moved"), 20), Address = new("elsewhere", 7_600) };
+        var peer = Record("Alive 10.5");
+        var dial = _swim.ExchangeWith(peer.Address, At(0));
+        _swim.Replied(dial, new ExchangeReply([moved]), At(0));
+        _swim.Replied(dial, new ExchangeReply([peer]), At(0));
+        Know("Dead 10.5");
+
+        Assert.That(Enumerable.Range(1, 200).Count(i => IsDialled(i * 100, peer.Address)), Is.EqualTo(20));
     }
 
     [Test]
