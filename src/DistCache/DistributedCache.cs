@@ -275,6 +275,7 @@ internal sealed class DistributedCache(
             switch (memory.Apply(key, info, value, out var held))
             {
                 case ApplyOutcome.Applied:
+                    writes.OweToOthers(routing, key, info.Version);
                     return;
                 case ApplyOutcome.TooLarge:
                     throw TooLarge(value.Length);

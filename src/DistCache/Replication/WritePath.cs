@@ -72,6 +72,26 @@ internal sealed class WritePath(
         Interlocked.MemoryBarrier();
     }
 
+    /// <summary>
+    /// What a node that is alone wrote: who has died and keeps his place for a while may come back, and have asked for all that he missed, before this node hears of it.
+    /// </summary>
+    public void OweToOthers(Routing routing, ReadOnlySpan<byte> key, EntryVersion version)
+    {
+        if (routing.Owners.Length == 1)
+        {
+            return;
+        }
+
+        var entry = new HeldVersion(key.ToArray(), version);
+        foreach (var owner in routing.Table.Owners(Slot.Of(key)))
+        {
+            if (owner != routing.SelfIndex)
+            {
+                debts.Owe(routing[owner], entry);
+            }
+        }
+    }
+
     /// <summary>Writes for a caller on this node, who may give up; then the write may go on.</summary>
     public RemoteWrite Begin(ReadOnlySpan<byte> key, bool remove, RemainingTime remaining, in ReadOnlySequence<byte> value, CancellationToken cancellationToken)
     {

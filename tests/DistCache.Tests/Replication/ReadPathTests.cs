@@ -82,6 +82,36 @@ public sealed class ReadPathTests
         Assert.That(info.Expiration.AbsoluteAt, Is.EqualTo((cluster.Time.GetUtcNow() + options.Replication.TombstoneLifetime).ToUnixTimeMilliseconds()));
     }
 
+    /// <summary>They come back in the settle window, and have asked for what they missed before the survivor hears of them and is alone no more.</summary>
+    [Test]
+    public async Task SoleSurvivor_WhoseTableHasTheDeadStill_OwesThemWhatItTakes([Values] bool removes)
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var (survivor, other) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(survivor, other);
+        await survivor.SetAsync(key, [1]);
+        survivor.See(cluster.Nodes, node => node == survivor ? MemberState.Alive : MemberState.Dead);
+        var options = new DistCacheOptions();
+        options.Cluster.Listen = "127.0.0.1:1";
+        var replicator = survivor.Replicator;
+        using var cache = new DistributedCache(
+            replicator.Ownership, survivor.Memory, replicator.Reads, replicator.Writes, survivor.Clock, cluster.Time, options, NullLogger.Instance);
+        if (removes)
+        {
+            await cache.RemoveAsync(Encoding.UTF8.GetString(key));
+        }
+        else
+        {
+            await cache.SetAsync(Encoding.UTF8.GetString(key), [2], new DistributedCacheEntryOptions());
+        }
+
+        cluster.Fault = static (_, _, request) => request is DigestRequest or TransferRequest ? new PeerFault(FaultKind.Failed, "Not now.") : null;
+        survivor.See(cluster.Nodes, _ => MemberState.Alive);
+        cluster.Time.Advance(2 * Debts.Interval);
+        Assert.That(await other.GetAsync(key), Is.EqualTo(removes ? null : new byte[] { 2 }));
+        Assert.That(other.Held(key), Is.EqualTo(removes ? null : new byte[] { 2 }));
+    }
+
     [Test]
     public async Task Get_WhereThePrimaryRefuses_IsAnsweredByTheReplica()
     {
