@@ -15,7 +15,6 @@ internal sealed class DistCacheOptionsValidator : IValidateOptions<DistCacheOpti
     private const int MinimumSecretLength = 16;
     private const int MaximumReplicaCount = 7;
     private const int MaximumMembers = 256;
-    private const int MaximumValueBytes = 64 << 20;
 
     public ValidateOptionsResult Validate(string? name, DistCacheOptions options)
     {
@@ -119,7 +118,7 @@ internal sealed class DistCacheOptionsValidator : IValidateOptions<DistCacheOpti
         CheckRange("Memory.SizeLimit", memory.SizeLimit, MemoryTier.MinimumSizeLimit, MemoryTier.MaximumSizeLimit, failures);
         CheckEnum("Memory.Eviction", memory.Eviction, failures);
         CheckRange("Memory.MaximumKeyBytes", memory.MaximumKeyBytes, 1, EntryKey.MaximumBytes, failures);
-        CheckRange("Memory.MaximumValueBytes", memory.MaximumValueBytes, 0, MaximumValueBytes, failures);
+        CheckRange("Memory.MaximumValueBytes", memory.MaximumValueBytes, 0, LaneLimits.MaximumValueBytes, failures);
         if (memory.DefaultExpiration is { } expiration)
         {
             CheckRange("Memory.DefaultExpiration", expiration, TimeSpan.FromTicks(1), TimeSpan.MaxValue, failures);

@@ -184,6 +184,9 @@ internal static class LaneLimits
     /// <summary>Larger values travel on the bulk lane, in chunks.</summary>
     public const int InlineBytes = 64 << 10;
 
+    /// <summary>The largest value of all; options may set a lower bound, never a higher one.</summary>
+    public const int MaximumValueBytes = 64 << 20;
+
     /// <summary>Slower than any link between nodes should be: 300 Mbit/s.</summary>
     public const int SlowestBytesPerSecond = 32 << 20;
 

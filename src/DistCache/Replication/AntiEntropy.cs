@@ -35,7 +35,8 @@ internal sealed class AntiEntropy(
 {
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(30);
 
-    public static readonly TimeSpan MinimumAge = TimeSpan.FromSeconds(5);
+    /// <summary>Or longer, where <see cref="ReplicationOptions.Timeout"/> is: see <see cref="VersionAge"/>.</summary>
+    public static readonly TimeSpan MinimumAge = TimeSpan.FromSeconds(10);
 
     /// <summary>Keys and values that go out; after a batch it rests until it is below that.</summary>
     private const int MaximumBytesPerSecond = 1 << 20;

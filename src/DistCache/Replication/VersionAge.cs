@@ -1,4 +1,5 @@
 using DistCache.Entries;
+using DistCache.Peers;
 
 namespace DistCache.Replication;
 
@@ -9,7 +10,7 @@ namespace DistCache.Replication;
 /// </summary>
 internal sealed class VersionAge(HybridClock clock, TimeProvider time, ReplicationOptions options)
 {
-    private readonly TimeSpan _minimum = 2 * options.Timeout > AntiEntropy.MinimumAge ? 2 * options.Timeout : AntiEntropy.MinimumAge;
+    private readonly TimeSpan _minimum = LongestWrite(options) > AntiEntropy.MinimumAge ? LongestWrite(options) : AntiEntropy.MinimumAge;
     private volatile Reading? _last;
 
     /// <summary>Nothing up to this clock is on its way.</summary>
@@ -28,9 +29,13 @@ internal sealed class VersionAge(HybridClock clock, TimeProvider time, Replicati
     {
         if (_last is not { } last || IsOld(last))
         {
-            _last = new Reading(time.GetTimestamp(), clock.Current, _last?.Clock ?? 0);
+            // A stamp of its own: no later one is below it, also where the wall clock is set back.
+            _last = new Reading(time.GetTimestamp(), clock.Next(), _last?.Clock ?? 0);
         }
     }
+
+    /// <summary>The writer's time, and that of a leader that it gave up; with the largest value that any node may send.</summary>
+    private static TimeSpan LongestWrite(ReplicationOptions options) => (2 * options.Timeout) + WritePath.ExtraTimeFor(LaneLimits.MaximumValueBytes);
 
     private bool IsOld(Reading reading) => time.GetElapsedTime(reading.At) >= _minimum;
 

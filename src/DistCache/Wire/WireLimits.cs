@@ -72,7 +72,7 @@ internal static class WireLimits
     public const int OtherFieldsBytes = 256;
 
     /// <summary>The largest value of all; options may set a lower bound, never a higher one.</summary>
-    public const int MaximumValueBytes = 64 << 20;
+    public const int MaximumValueBytes = LaneLimits.MaximumValueBytes;
 
     /// <summary>The longest message that travels in chunks: a value and what stands around it, or a batch of a transfer.</summary>
     public const int MaximumMessageBytes = MaximumValueBytes + (1 << 20);

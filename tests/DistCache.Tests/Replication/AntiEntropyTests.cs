@@ -87,6 +87,20 @@ public sealed class AntiEntropyTests
         }
     }
 
+    /// <summary>A wall clock that is set back shows less than it did, and so would a clock that only looked at it.</summary>
+    [Test]
+    public void Version_StampedAfterTheWallWasSetBack_IsNotOldForThat()
+    {
+        var time = new ManualTime();
+        var clock = new HybridClock(time);
+        var age = new VersionAge(clock, time, new ReplicationOptions());
+        age.Note();
+        time.Skew(TimeSpan.FromMinutes(-10));
+        time.Advance(AntiEntropy.MinimumAge);
+
+        Assert.That(age.Limit, Is.LessThan(clock.Next()));
+    }
+
     /// <summary>Without a comparison that would send it.</summary>
     [Test]
     public async Task ARead_UnderClocksThatStandStill_MendsWhatIsBehind()
