@@ -19,14 +19,13 @@ public sealed class Swarm
 
     private static int First => int.TryParse(Environment.GetEnvironmentVariable("DISTCACHE_FIRST_SEED"), out var first) ? first : 1;
 
-    private static int Seeds => int.TryParse(Environment.GetEnvironmentVariable("DISTCACHE_SEEDS"), out var seeds) ? seeds : 200;
-
     [Test]
     public void Faults_OfEveryKindAtRandom_EndInOneView([Range(0, Batches - 1)] int batch) => RunSeeds(batch, Batches, Run);
 
     /// <summary>Runs each <paramref name="batches"/>th of the seeds to its end, or the single one that is asked for; then names all that failed.</summary>
-    internal static void RunSeeds(int batch, int batches, Action<int> run)
+    internal static void RunSeeds(int batch, int batches, Action<int> run, int seedsUnlessSet = 200)
     {
+        var seeds = int.TryParse(Environment.GetEnvironmentVariable("DISTCACHE_SEEDS"), out var count) ? count : seedsUnlessSet;
         if (Environment.GetEnvironmentVariable("DISTCACHE_SEED") is { } given)
         {
             run(int.Parse(given, null));
@@ -34,7 +33,7 @@ public sealed class Swarm
         }
 
         var failures = new List<(int Seed, Exception Reason)>();
-        for (var seed = First + batch; seed < First + Seeds; seed += batches)
+        for (var seed = First + batch; seed < First + seeds; seed += batches)
         {
             // Else the test would keep the first failure to itself, and fail whatever comes after it.
             using var _ = new TestExecutionContext.IsolatedContext();

@@ -4,7 +4,7 @@ namespace DistCache.Simulation.Replication;
 
 /// <summary>
 /// Nodes start, join, leave, crash and come back at random, one at a time, and each that goes as soon as all say that it may; nothing else is wrong. Every write
-/// on every node is acknowledged, and every read as promised, from the first moment on. Seeds as in <see cref="CacheSwarm"/>.
+/// on every node is acknowledged, and every read as promised, from the first moment on. Seeds as in <see cref="CacheSwarm"/>, 80 unless set.
 /// </summary>
 public sealed class ChangeSwarm
 {
@@ -20,7 +20,7 @@ public sealed class ChangeSwarm
     private static readonly TimeSpan SafeWithin = TimeSpan.FromMinutes(1);
 
     [Test]
-    public void Changes_OneAtATime_NoWriteFailsAndEveryReadIsAsPromised([Range(0, Batches - 1)] int batch) => Swarm.RunSeeds(batch, Batches, Run);
+    public void Changes_OneAtATime_NoWriteFailsAndEveryReadIsAsPromised([Range(0, Batches - 1)] int batch) => Swarm.RunSeeds(batch, Batches, Run, seedsUnlessSet: 80);
 
     private static void Run(int seed)
     {
