@@ -28,6 +28,9 @@ internal sealed class Ownership(MembershipView view, Absences absences, int repl
     /// <summary>All members, strangers too, which <see cref="Current"/> leaves out.</summary>
     public MembershipView Members => _members;
 
+    /// <summary>This node still works by the table under which it found the owners.</summary>
+    public bool IsCurrent(Routing routing) => ReferenceEquals(_current.Table, routing.Table);
+
     /// <summary>Takes a new view.</summary>
     public void Update(MembershipView newView)
     {

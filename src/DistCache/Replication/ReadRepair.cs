@@ -8,7 +8,7 @@ namespace DistCache.Replication;
 /// A read that asked several owners and heard different versions gives the newest to those who are behind. They would get it from
 /// <see cref="Debts"/> or <see cref="AntiEntropy"/> as well, which take longer. Nobody waits for it.
 /// </summary>
-internal sealed class ReadRepair(WritePath writes, PeerCalls calls, VersionAge age, ReplicationOptions options)
+internal sealed class ReadRepair(Ownership ownership, OwnedWrites owned, PeerCalls calls, VersionAge age, ReplicationOptions options)
 {
     /// <param name="routing">What the read went by.</param>
     /// <param name="key">What was read; copied.</param>
@@ -17,7 +17,7 @@ internal sealed class ReadRepair(WritePath writes, PeerCalls calls, VersionAge a
     public void Mend(Routing routing, ReadOnlyMemory<byte> key, ReadReply newest, IEnumerable<Member> behind)
     {
         // By another table an owner that answered may be a stranger by now, to whom this node has yielded.
-        if (!writes.IsCurrent(routing))
+        if (!ownership.IsCurrent(routing))
         {
             return;
         }
@@ -37,7 +37,7 @@ internal sealed class ReadRepair(WritePath writes, PeerCalls calls, VersionAge a
         {
             if (routing.IsSelf(owner))
             {
-                writes.Take(entry, out _);
+                owned.Take(entry, out _);
                 continue;
             }
 

@@ -49,11 +49,12 @@ internal sealed class Replicator
         _pulse = new Pulse(Ownership, _absences, time, signTime, options.Timeout, logger);
         _offer = new Offer(memory, Calls, time, options);
         _debts = new Debts(Ownership, Calls, _offer, time, logger);
-        Writes = new WritePath(Ownership, memory, Calls, _debts, clock, time, options);
+        Owned = new OwnedWrites(Ownership, memory, Calls, _debts, clock, time, options);
+        Writes = new WritePath(Ownership, Owned, Calls, _debts, clock, time, options);
         var age = new VersionAge(clock, time, options);
-        var repair = new ReadRepair(Writes, Calls, age, options);
+        var repair = new ReadRepair(Ownership, Owned, Calls, age, options);
         Reads = new ReadPath(Ownership, memory, Calls, repair, _renewals, _pulse, time, options);
-        _transfer = new Transfer(memory, Writes, Calls, clock, time, options);
+        _transfer = new Transfer(memory, Owned, Calls, clock, time, options);
         _takeover = new Takeover(Ownership, memory, Calls, _transfer, _absences, time, options, logger);
         _release = new Release(Ownership, memory, _offer, time, logger);
         _antiEntropy = new AntiEntropy(Ownership, memory, Calls, _offer, _debts, _absences, age, time, random, options, logger);
@@ -67,6 +68,8 @@ internal sealed class Replicator
     public ReadPath Reads { get; }
 
     public WritePath Writes { get; }
+
+    public OwnedWrites Owned { get; }
 
     /// <summary>Gives this node another incarnation, which says to the others that it started empty.</summary>
     public Action TakeNewLife
@@ -98,6 +101,7 @@ internal sealed class Replicator
     public void Close()
     {
         Reads.Close();
+        Owned.Close();
         Writes.Close();
     }
 
@@ -138,8 +142,8 @@ internal sealed class Replicator
             ReadRequest { AsHolder: false } when !_isOpen => new(ReadReply.Of(ReadPath.NotMine(Ownership.Current), default, rented: [])),
             WriteRequest when !_isOpen => new(new WriteReply(WriteOutcome.NotMine, Ownership.Current.Table.Hash, 0, 0)),
             ReadRequest read => new(Reads.Handle(read)),
-            WriteRequest write => Writes.HandleAsync(write),
-            ReplicateRequest replicate => new(Writes.Handle(replicate)),
+            WriteRequest write => Owned.HandleAsync(write),
+            ReplicateRequest replicate => new(Owned.Handle(replicate)),
             TouchRequest touch => new(_renewals.Handle(touch)),
             HoldingsRequest holdings => new(_takeover.Handle(holdings)),
             TransferRequest when Ownership.Current.IsUnsure => new(Unsure),

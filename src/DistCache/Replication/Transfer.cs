@@ -9,7 +9,7 @@ namespace DistCache.Replication;
 /// Moves the entries of some slots from a holder to an owner, a batch at a time: the owner asks, the holder keeps no state. An entry
 /// that came or changed meanwhile is decided by its version, so that a batch that comes twice changes nothing.
 /// </summary>
-internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls calls, HybridClock clock, TimeProvider time, ReplicationOptions options)
+internal sealed class Transfer(MemoryTier memory, OwnedWrites owned, PeerCalls calls, HybridClock clock, TimeProvider time, ReplicationOptions options)
 {
     /// <summary>One batch; small beside what the bulk lane carries in the time a small read takes on its own lane.</summary>
     private const int BatchBytes = 32 << 10;
@@ -87,7 +87,7 @@ internal sealed class Transfer(MemoryTier memory, WritePath writes, PeerCalls ca
         {
             if (clock.TryMerge(entry.Version.Clock))
             {
-                writes.Take(entry, out _);
+                owned.Take(entry, out _);
             }
             else
             {

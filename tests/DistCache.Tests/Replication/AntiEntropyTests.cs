@@ -279,7 +279,7 @@ public sealed class AntiEntropyTests
     private static ulong Old(InMemoryCluster cluster) =>
         (ulong)cluster.Time.GetUtcNow().AddSeconds(-6).ToUnixTimeMilliseconds() << HybridClock.CounterBits;
 
-    private static void Apply(InMemoryNode node, byte[] key, ulong clock, byte value, RemainingTime? remaining = null) => node.Replicator.Writes.Take(
+    private static void Apply(InMemoryNode node, byte[] key, ulong clock, byte value, RemainingTime? remaining = null) => node.Replicator.Owned.Take(
         new EntryRecord(key, new EntryVersion(clock, 1), remaining ?? RemainingTime.Unlimited, EntryFlags.None, new[] { value }), out _);
 
     [Test]

@@ -72,7 +72,7 @@ public sealed class DebtsTests : IDisposable
         var key = KeyOf(Debtor, Owner);
         await OweAsync(key);
         HoldThePayment();
-        Owner.Replicator.Writes.Take(new EntryRecord(key, new EntryVersion(Debtor.Clock.Next(), 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        Owner.Replicator.Owned.Take(new EntryRecord(key, new EntryVersion(Debtor.Clock.Next(), 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
         Assert.That(await Debtor.Replicator.IsSafeToStopAsync(default), Is.False, "it may still be owed");
 
         _onItsWay.SetResult();

@@ -255,7 +255,7 @@ public sealed class LeaderSearchTests
     {
         if (request is WriteRequest write)
         {
-            at?.Replicator.Writes.Take(
+            at?.Replicator.Owned.Take(
                 new EntryRecord(write.Key, new EntryVersion(write.Version.Clock + 1_000, 7), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 9 }), out _);
         }
     }

@@ -193,7 +193,7 @@ public sealed class ReadPathTests
         var newer = new EntryRecord(key, new EntryVersion(reader.Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 });
         foreach (var owner in cluster.OwnersOf(key).Where((_, position) => position != behind))
         {
-            owner.Replicator.Writes.Take(newer, out _);
+            owner.Replicator.Owned.Take(newer, out _);
         }
 
         cluster.Silent.Add(primary);
@@ -222,7 +222,7 @@ public sealed class ReadPathTests
         await cluster.Nodes[0].SetAsync(key, [1]);
         var second = cluster.OwnersOf(key).ElementAt(1);
         var newer = new EntryVersion(second.Clock.Next(), 5);
-        second.Replicator.Writes.Take(new EntryRecord(key, newer, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        second.Replicator.Owned.Take(new EntryRecord(key, newer, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
         Assert.That(await cluster.Nodes[0].GetAsync(key), Is.EqualTo(new byte[] { 2 }));
     }
 
@@ -236,7 +236,7 @@ public sealed class ReadPathTests
         var second = cluster.OwnersOf(key).ElementAt(1);
         var newer = new EntryVersion(second.Clock.Next(), 5);
         var flags = isTombstone ? EntryFlags.Tombstone : EntryFlags.None;
-        second.Replicator.Writes.Take(new EntryRecord(key, newer, new RemainingTime(60_000, 0, 0), flags, new byte[] { 2 }), out _);
+        second.Replicator.Owned.Take(new EntryRecord(key, newer, new RemainingTime(60_000, 0, 0), flags, new byte[] { 2 }), out _);
         cluster.Time.Advance(TimeSpan.FromSeconds(2));
         await cluster.Nodes[0].GetAsync(key);
         cluster.Nodes[0].Memory.Read(key, new byte[1], renew: false, out var info, out _);
@@ -250,7 +250,7 @@ public sealed class ReadPathTests
         using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 1, ReadFrom = ReadFrom.Majority }, "a", "b");
         var (reader, other) = (cluster.Nodes[0], cluster.Nodes[1]);
         var key = InMemoryCluster.KeyLedBy(reader, reader);
-        other.Replicator.Writes.Take(new EntryRecord(key, new EntryVersion(other.Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        other.Replicator.Owned.Take(new EntryRecord(key, new EntryVersion(other.Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
         cluster.Time.Advance(TimeSpan.FromSeconds(2));
         var answer = new TaskCompletionSource();
         cluster.Hold = (_, to, request) => to == other && request is ReadRequest ? answer.Task : null;
@@ -267,7 +267,7 @@ public sealed class ReadPathTests
         using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2, ReadFrom = ReadFrom.Majority }, "a", "b", "c");
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
         var second = cluster.OwnersOf(key).ElementAt(1);
-        second.Replicator.Writes.Take(new EntryRecord(key, new EntryVersion(second.Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        second.Replicator.Owned.Take(new EntryRecord(key, new EntryVersion(second.Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
         await cluster.Nodes[0].GetAsync(key);
         Assert.That(cluster.Nodes[0].Held(key), Is.Null);
     }

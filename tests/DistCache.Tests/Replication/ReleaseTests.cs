@@ -56,6 +56,6 @@ public sealed class ReleaseTests
         Assert.That(((CompareReply)owner.Replicator.Handle(cluster.Nodes[1].Identity, offer)!.Value.Result).IsOwner, Is.False);
     }
 
-    private static void Hold(InMemoryNode node) => node.Replicator.Writes.Take(
+    private static void Hold(InMemoryNode node) => node.Replicator.Owned.Take(
         new EntryRecord(Key, new EntryVersion(node.Clock.Next(), 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 }), out _);
 }

@@ -433,7 +433,7 @@ public sealed class TakeoverTests
         Assert.That(DistCache.Replication.Inquiry.IsSettledBy(reply, hash, cluster.Options), Is.False, "a miss under another table");
     }
 
-    private static void Take(InMemoryNode node, byte[] key, byte value, RemainingTime? remaining = null) => node.Replicator.Writes.Take(
+    private static void Take(InMemoryNode node, byte[] key, byte value, RemainingTime? remaining = null) => node.Replicator.Owned.Take(
         new EntryRecord(key, new EntryVersion(node.Clock.Next(), 1), remaining ?? RemainingTime.Unlimited, EntryFlags.None, new[] { value }), out _);
 
     /// <summary>The first node stands still for three seconds, in which the second one writes a key that it leads; nobody reaches it yet.</summary>

@@ -159,6 +159,6 @@ public sealed class UnsureTests
         .Where(delivery => delivery.From == Unsure.Identity.Name && delivery.Request is CompareRequest or ReplicateRequest)
         .Select(delivery => delivery.Request);
 
-    private static void Take(InMemoryNode node, byte[] key) => node.Replicator.Writes.Take(
+    private static void Take(InMemoryNode node, byte[] key) => node.Replicator.Owned.Take(
         new EntryRecord(key, new EntryVersion(node.Clock.Next(), 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 }), out _);
 }

@@ -68,7 +68,7 @@ public sealed class WritePathTests
         }
 
         var version = new EntryVersion(cluster.Nodes[1].Clock.Next(), 1);
-        var reply = await cluster.Nodes[0].Replicator.Writes.HandleAsync(new WriteRequest(key, false, version, RemainingTime.Unlimited, new byte[] { 1 }, WriteAck.Majority, TableHash: 0, PassedOver: false));
+        var reply = await cluster.Nodes[0].Replicator.Owned.HandleAsync(new WriteRequest(key, false, version, RemainingTime.Unlimited, new byte[] { 1 }, WriteAck.Majority, TableHash: 0, PassedOver: false));
 
         Assert.That(reply, Is.TypeOf<WriteReply>().With.Property("Outcome").EqualTo(closes ? WriteOutcome.NotMine : WriteOutcome.Acknowledged));
     }
@@ -222,7 +222,7 @@ public sealed class WritePathTests
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
         var ahead = (ulong)cluster.Time.GetUtcNow().AddHours(1).ToUnixTimeMilliseconds() << 16;
         var replica = cluster.OwnersOf(key).ElementAt(1);
-        replica.Replicator.Writes.Take(
+        replica.Replicator.Owned.Take(
             new EntryRecord(key, new EntryVersion(ahead, 7), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 9 }), out _);
 
         var reply = await cluster.Nodes[0].SetAsync(key, [1]);
@@ -242,7 +242,7 @@ public sealed class WritePathTests
         var (writer, primary) = (cluster.Nodes[0], cluster.Nodes[1]);
         var key = InMemoryCluster.KeyLedBy(writer, primary);
         var ahead = (ulong)cluster.Time.GetUtcNow().AddHours(1).ToUnixTimeMilliseconds() << 16;
-        primary.Replicator.Writes.Take(
+        primary.Replicator.Owned.Take(
             new EntryRecord(key, new EntryVersion(ahead, 7), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 9 }), out _);
         var value = new byte[LaneLimits.InlineBytes + 1];
 
@@ -282,7 +282,7 @@ public sealed class WritePathTests
         var future = (ulong)cluster.Time.GetUtcNow().AddHours(25).ToUnixTimeMilliseconds() << 16;
         var entry = new EntryRecord(key, new EntryVersion(future, 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 });
 
-        var reply = node.Replicator.Writes.Handle(new ReplicateRequest(entry, 0, StandIn: false));
+        var reply = node.Replicator.Owned.Handle(new ReplicateRequest(entry, 0, StandIn: false));
 
         Assert.Multiple(() =>
         {
@@ -300,9 +300,9 @@ public sealed class WritePathTests
         var entry = new EntryRecord(key, new EntryVersion(1, 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 });
         Assert.Multiple(() =>
         {
-            Assert.That(stranger.Replicator.Writes.Handle(new ReplicateRequest(entry, 0, StandIn: false)).Outcome, Is.EqualTo(ReplicateOutcome.NotMine));
+            Assert.That(stranger.Replicator.Owned.Handle(new ReplicateRequest(entry, 0, StandIn: false)).Outcome, Is.EqualTo(ReplicateOutcome.NotMine));
             Assert.That(stranger.Held(key), Is.Null);
-            Assert.That(stranger.Replicator.Writes.Handle(new ReplicateRequest(entry, 0, StandIn: true)).Outcome, Is.EqualTo(ReplicateOutcome.Applied));
+            Assert.That(stranger.Replicator.Owned.Handle(new ReplicateRequest(entry, 0, StandIn: true)).Outcome, Is.EqualTo(ReplicateOutcome.Applied));
         });
     }
 
@@ -375,7 +375,7 @@ public sealed class WritePathTests
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
         var owners = cluster.OwnersOf(key).ToArray();
         var node = holder switch { "its primary" => owners[0], "its replica" => owners[1], _ => cluster.Nodes.Except(owners).Single() };
-        node.Replicator.Writes.Take(new EntryRecord(key, new EntryVersion(node.Clock.Next(), 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 }), out _);
+        node.Replicator.Owned.Take(new EntryRecord(key, new EntryVersion(node.Clock.Next(), 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 }), out _);
         Assert.That((await cluster.Nodes[2].RemoveAsync(key)).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
         cluster.Time.Advance(TimeSpan.FromSeconds(2));
         foreach (var reader in cluster.Nodes)
@@ -447,7 +447,7 @@ public sealed class WritePathTests
         Take();
         Assert.That((node.Memory.Statistics.Entries, node.Memory.Statistics.Tombstones, node.Memory.Statistics.Bytes, Digests()), Is.EqualTo(before));
 
-        void Take() => Array.ForEach(batch, entry => node.Replicator.Writes.Take(entry, out _));
+        void Take() => Array.ForEach(batch, entry => node.Replicator.Owned.Take(entry, out _));
 
         long Digests() => batch.Aggregate(0L, (sum, entry) => sum ^ node.Memory.DigestOf(Slot.Of(entry.Key.Span)));
     }
@@ -475,9 +475,9 @@ public sealed class WritePathTests
         var node = cluster.Nodes[0];
         var key = InMemoryCluster.KeyLedBy(node, node);
         var (older, newer) = (new EntryVersion(node.Clock.Next(), 1), new EntryVersion(node.Clock.Next(), 1));
-        node.Replicator.Writes.Take(new EntryRecord(key, older, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 }), out _);
+        node.Replicator.Owned.Take(new EntryRecord(key, older, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 }), out _);
         var tooLarge = new EntryRecord(key, newer, RemainingTime.Unlimited, EntryFlags.None, new byte[node.Memory.SizeLimit]);
-        Assert.That(node.Replicator.Writes.Handle(new ReplicateRequest(tooLarge, 0, StandIn: false)).Outcome, Is.EqualTo(ReplicateOutcome.Refused));
+        Assert.That(node.Replicator.Owned.Handle(new ReplicateRequest(tooLarge, 0, StandIn: false)).Outcome, Is.EqualTo(ReplicateOutcome.Refused));
         Assert.That(node.Held(key), Is.Null);
     }
 
