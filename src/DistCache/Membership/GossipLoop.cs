@@ -100,12 +100,6 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         Step(now => _swim.EndJoin(now));
     }
 
-    private async Task LookRoundAsync()
-    {
-        await _met.Task.ConfigureAwait(false);
-        await Delay(TimeSpan.FromMilliseconds(_timing.ProbeTimeout)).ConfigureAwait(false);
-    }
-
     /// <summary>Tells every member directly that this node is about to leave; completes when they know, or did not answer.</summary>
     public Task LeaveAsync(CancellationToken cancellationToken) => AnnounceAsync(MemberState.Leaving, cancellationToken);
 
@@ -319,6 +313,13 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
 
         var due = _swim.NextDue(now);
         _timer.Change(due == long.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(due - now.Elapsed), Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>Others had the time of a probe to answer too.</summary>
+    private async Task LookRoundAsync()
+    {
+        await _met.Task.ConfigureAwait(false);
+        await Delay(TimeSpan.FromMilliseconds(_timing.ProbeTimeout)).ConfigureAwait(false);
     }
 
     private async Task<PeerReply> SendAsync(SwimSend send)
