@@ -150,6 +150,7 @@ internal sealed class CacheCluster : IDisposable
         else
         {
             UnacknowledgedWrites += cache.HasStopped ? 0 : 1;
+            Simulation.Trace.Write(Simulation.Elapsed, node.Name, $"its write of {key}, begun at {write.Start}, is not acknowledged");
         }
     }
 
