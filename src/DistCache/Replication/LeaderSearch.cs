@@ -17,7 +17,7 @@ internal sealed class LeaderSearch
     private readonly bool _mayGuess;
     private readonly HashSet<NodeIdentity> _silent = [];
 
-    /// <summary>Who does not own the slot, or not yet, as he said under the table by which he was asked; in this round.</summary>
+    /// <summary>Who does not own the slot, or not yet, or lacks copies, as he said under the table by which he was asked; in this round.</summary>
     private readonly HashSet<(NodeIdentity Identity, ulong TableHash)> _refused = [];
 
     /// <summary>Who holds a later version, or has taken this one and knows of a later one; under the table by which he was asked.</summary>
@@ -39,7 +39,7 @@ internal sealed class LeaderSearch
     /// <summary>Somebody gave no answer: whoever leads now does not wait for him.</summary>
     public bool HasGivenUp => _silent.Count > 0;
 
-    /// <summary>Somebody who said in this round that he does not own the slot may own it in a moment, or name another table.</summary>
+    /// <summary>Somebody who said in this round that he cannot lead the write may be able to in a moment, or name another table.</summary>
     public bool IsWorthARest => _refused.Count > 0;
 
     /// <summary>
@@ -71,7 +71,7 @@ internal sealed class LeaderSearch
 
     public void GiveUp(Member member) => _silent.Add(member.Record.Identity);
 
-    /// <summary>He does not own the slot by the table that he names, or is not ready to.</summary>
+    /// <summary>He does not own the slot by the table that he names, or is not ready to, or another owner does not take its copy.</summary>
     public void Refuses(Member member, Routing routing, ulong tableHash)
     {
         _tablesDiffer |= tableHash != routing.Table.Hash;

@@ -27,7 +27,10 @@ namespace DistCache.Replication;
 internal sealed class WritePath(
     Ownership ownership, OwnedWrites owned, PeerCalls calls, Debts debts, HybridClock clock, TimeProvider time, ReplicationOptions options)
 {
-    /// <summary>So long a write waits that all have refused to lead, before it asks them again: tables become equal by members' words, and by time.</summary>
+    /// <summary>
+    /// So long a write waits that all have refused to lead, before it asks them again: tables become equal by members' words, and by time. A large value as
+    /// long as it may be on its way besides: so it takes no more than half of what a slow link carries.
+    /// </summary>
     private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(50);
 
     /// <summary>How often a write is stamped above a version that an owner held, before another owner is asked to lead it.</summary>
@@ -253,9 +256,11 @@ internal sealed class WritePath(
         var request = new WriteRequest(
             entry.Key, entry.Flags == EntryFlags.Tombstone, entry.Version, entry.Remaining, entry.Value, options.WriteAck, TableHash: 0, PassedOver: false);
         var isSmall = entry.Value.Length <= LaneLimits.InlineBytes;
+        var rest = RetryDelay + LaneLimits.TimeFor(entry.Value.Length);
         var search = new LeaderSearch(calls, mayGuess: isSmall, write.SilentPrimary);
         var stamps = write.IsStampSpent ? 1 : 0;
         WriteReply? acknowledged = null;
+        WriteReply? lacking = null;
         for (var isNew = write.IsStampSpent; ;)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -264,11 +269,11 @@ internal sealed class WritePath(
             // What is sent may take its extra time besides: what earlier attempts may have taken is no longer here, and the last one adds its own.
             var left = options.Timeout + request.ExtraTime - time.GetElapsedTime(write.StartedAt);
             var target = left > TimeSpan.Zero ? search.Find(routing, slot) : null;
-            if (target is null && acknowledged is null && left > RetryDelay && search.IsWorthARest)
+            if (target is null && acknowledged is null && left > rest && search.IsWorthARest)
             {
                 search.BeginAgain();
                 isNew |= isSmall && search.ForgetWhoIsAhead();
-                await Task.Delay(RetryDelay, time, CancellationToken.None).ConfigureAwait(false);
+                await Task.Delay(rest, time, CancellationToken.None).ConfigureAwait(false);
                 continue;
             }
 
@@ -281,7 +286,7 @@ internal sealed class WritePath(
 
             if (target is null)
             {
-                return acknowledged ?? new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, CopiesNeeded(request.Ack, routing.Table.ReplicaCount), 0);
+                return acknowledged ?? lacking ?? new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, CopiesNeeded(request.Ack, routing.Table.ReplicaCount), 0);
             }
 
             request = request with
@@ -317,6 +322,11 @@ internal sealed class WritePath(
                     break;
                 case WriteReply { Outcome: WriteOutcome.NotMine } refusal:
                     search.Refuses(target, routing, refusal.TableHash);
+                    break;
+                case WriteReply { Outcome: WriteOutcome.Unavailable, Copies: > 0 } incomplete:
+                    // An owner that can be reached has not taken its copy. Most likely it is back in another life, and the call to it ended with the one before.
+                    lacking = incomplete;
+                    search.Refuses(target, routing, incomplete.TableHash);
                     break;
                 case WriteReply last:
                     return acknowledged ?? last;

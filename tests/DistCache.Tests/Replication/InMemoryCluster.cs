@@ -93,6 +93,10 @@ internal sealed class InMemoryCluster : IDisposable
         }
     }
 
+    /// <summary>A key that the viewer does not own.</summary>
+    public byte[] KeyOfOthers(InMemoryNode viewer, InMemoryNode primary) =>
+        Enumerable.Range(0, 100).Select(skip => KeyLedBy(viewer, primary, skip)).First(key => !OwnersOf(key).Contains(viewer));
+
     public IEnumerable<InMemoryNode> OwnersOf(byte[] key)
     {
         var table = Nodes[0].Replicator.Ownership.Current.Table;

@@ -208,6 +208,6 @@ public sealed class RemoteWriteTests
     private static (InMemoryNode Writer, byte[] Key) FindStranger(InMemoryCluster cluster)
     {
         var writer = cluster.Nodes[0];
-        return (writer, Enumerable.Range(0, 100).Select(skip => InMemoryCluster.KeyLedBy(writer, cluster.Nodes[1], skip)).First(key => !cluster.OwnersOf(key).Contains(writer)));
+        return (writer, cluster.KeyOfOthers(writer, cluster.Nodes[1]));
     }
 }

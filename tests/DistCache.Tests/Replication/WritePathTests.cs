@@ -100,8 +100,7 @@ public sealed class WritePathTests
     {
         using var cluster = new InMemoryCluster("a", "b", "c", "d");
         var writer = cluster.Nodes[0];
-        var key = Enumerable.Range(0, 100).Select(skip => InMemoryCluster.KeyLedBy(writer, cluster.Nodes[1], skip))
-            .First(key => !cluster.OwnersOf(key).Contains(writer));
+        var key = cluster.KeyOfOthers(writer, cluster.Nodes[1]);
         cluster.Silent.Add(cluster.OwnersOf(key).Last());
 
         var write = writer.SetAsync(key, [1]);
@@ -190,15 +189,73 @@ public sealed class WritePathTests
 
     /// <summary>It answers, so that its copy is needed, and does not take it; and nobody can stand in for it.</summary>
     [Test]
-    public async Task Set_WhereAReplicaThatAnswersDoesNotTakeItsCopy_IsNotAcknowledged()
+    public async Task Set_WhereAReplicaThatAnswersDoesNotTakeItsCopy_IsNotAcknowledgedInItsTime([Values] bool writerLeads)
     {
         using var cluster = new InMemoryCluster("a", "b");
         cluster.Fault = static (_, _, request) => request is ReplicateRequest ? new PeerFault(FaultKind.Failed, "a defect") : null;
-        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[writerLeads ? 0 : 1]);
 
-        var reply = await cluster.Nodes[0].SetAsync(key, [1]);
+        var write = cluster.Nodes[0].SetAsync(key, [1]);
+        for (var elapsed = TimeSpan.Zero; elapsed < cluster.Options.Timeout - Step; elapsed += Step)
+        {
+            cluster.Time.Advance(Step);
+        }
 
+        Assert.That(write.IsCompleted);
+        var reply = await write;
         Assert.That((reply.Outcome, reply.NeededCopies, reply.Copies), Is.EqualTo((WriteOutcome.Unavailable, 2, 1)));
+    }
+
+    /// <summary>It was back in another life by the time the copies were counted, so its own was needed; and the call to it had failed with the life before.</summary>
+    [Test]
+    public async Task Set_WhereAReplicaDoesNotTakeItsCopyForAMoment_IsAcknowledged([Values] bool writerLeads)
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var (writer, primary) = (cluster.Nodes[0], cluster.Nodes[writerLeads ? 0 : 1]);
+        var key = InMemoryCluster.KeyLedBy(writer, primary);
+        var isFailing = true;
+        cluster.Fault = (_, _, request) => isFailing && request is ReplicateRequest ? new PeerFault(FaultKind.Failed, "its life ended") : null;
+
+        var write = writer.SetAsync(key, [1]);
+        Assert.That(write.IsCompleted, Is.False, "there is time left");
+        isFailing = false;
+        cluster.Time.Advance(Step);
+
+        Assert.That(write.IsCompleted);
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        Assert.That(cluster.OwnersOf(key).Select(owner => owner.Held(key)), Is.All.EqualTo(new byte[] { 1 }));
+    }
+
+    [Test]
+    public async Task Set_OfALargeValue_WhereAReplicaDoesNotTakeItsCopy_IsSentNoMoreOftenThanASlowLinkCarries()
+    {
+        using var cluster = new InMemoryCluster("a", "b") { KeepsDelivered = false };
+        var sent = 0;
+        cluster.Fault = (_, _, request) => request is ReplicateRequest && sent++ >= 0 ? new PeerFault(FaultKind.Failed, "a defect") : null;
+
+        var write = cluster.Nodes[0].SetAsync("k"u8.ToArray(), LargeValue);
+        PassTimeFor(cluster, LargeValue);
+
+        Assert.That(write.IsCompleted);
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Unavailable));
+        Assert.That(sent, Is.InRange(4, 10), "by each of the owners to the other, no more than once a second in five");
+    }
+
+    /// <summary>Nobody takes a version from the far future, now or later.</summary>
+    [Test]
+    public async Task Set_ThatItsLeaderDoesNotTakeItself_EndsAtOnce()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c", "d");
+        var writer = cluster.Nodes[0];
+        var key = cluster.KeyOfOthers(writer, cluster.Nodes[1]);
+        var replica = cluster.OwnersOf(key).Last();
+        cluster.Fault = (_, to, request) => to == replica && request is ReplicateRequest ? new PeerFault(FaultKind.Failed, "a defect") : null;
+        cluster.Replied = static reply => reply is WriteReply ? new WriteReply(WriteOutcome.Unavailable, 0, NeededCopies: 1, Copies: 0) : reply;
+
+        var write = writer.SetAsync(key, [1]);
+
+        Assert.That(write.IsCompleted);
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Unavailable));
     }
 
     [Test]
