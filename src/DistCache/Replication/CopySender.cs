@@ -96,7 +96,15 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
 
         // Whoever asked this node to lead waits for half of the timeout: by then a stand-in must have answered too.
         var patience = left < options.Timeout / 4 ? left : options.Timeout / 4;
-        var reply = await calls.SendAsync(to, request, routing, patience, CancellationToken.None).ConfigureAwait(false);
+        var copying = calls.SendAsync(to, request, routing, patience, CancellationToken.None);
+        if (tally.Entry.Value.Length > LaneLimits.InlineBytes)
+        {
+            var copy = copying.AsTask();
+            _ = AskMeanwhileAsync(to, routing, patience, copy);
+            copying = new(copy);
+        }
+
+        var reply = await copying.ConfigureAwait(false);
         switch (reply)
         {
             case ReplicateReply { Outcome: ReplicateOutcome.Applied }:
@@ -116,6 +124,19 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
 
                 return false;
         }
+    }
+
+    /// <summary>
+    /// That a large copy is late says nothing about a member; that it answers no small question meanwhile does, opens its breaker, and then its copy is not needed.
+    /// </summary>
+    private async Task AskMeanwhileAsync(Member member, Routing routing, TimeSpan patience, Task copy)
+    {
+        PeerReply reply;
+        do
+        {
+            reply = await calls.SendAsync(member, new TouchRequest([]), routing, patience, CancellationToken.None).ConfigureAwait(false);
+        }
+        while (!copy.IsCompleted && reply is PeerFault { Kind: FaultKind.TimedOut });
     }
 
     private void Owe(Member owner, CopyTally tally) => debts.Owe(owner, new HeldVersion(tally.Entry.Key.ToArray(), tally.Entry.Version));

@@ -58,7 +58,8 @@ internal sealed class LeaderSearch
                 continue;
             }
 
-            if (routing.IsSelf(owner) || _calls.IsUsable(owner))
+            // Who was silent in the life before may be so again, and nothing is known of this one yet.
+            if (routing.IsSelf(owner) || (_calls.IsUsable(owner) && !_silent.Any(one => one.Name == owner.Name)))
             {
                 return owner;
             }

@@ -55,6 +55,9 @@ internal sealed class CacheCluster : IDisposable
     /// <summary>Of the entries that expire. Shorter than the quiet at the end: then none of them may be left.</summary>
     public TimeSpan LongestLifetime { get; init; } = TimeSpan.FromSeconds(8);
 
+    /// <summary>Of all that callers write.</summary>
+    public int ValueBytes { get; init; } = sizeof(int);
+
     private bool IsLoadOn { get; set; }
 
     public static CacheProcess CacheOf(SimulatedNode node) => (CacheProcess)node.Process;
@@ -223,11 +226,11 @@ internal sealed class CacheCluster : IDisposable
         switch (Simulation.Random.Next(10))
         {
             case < 2:
-                await WriteAsync(node, key);
+                await WriteAsync(node, key, valueBytes: ValueBytes);
                 break;
             case 2:
                 var lifetime = LongestLifetime * (0.02 + (0.98 * Simulation.Random.NextDouble()));
-                await WriteAsync(node, key, lifetime: lifetime, isSliding: Simulation.Random.Next(4) == 0);
+                await WriteAsync(node, key, lifetime: lifetime, isSliding: Simulation.Random.Next(4) == 0, valueBytes: ValueBytes);
                 break;
             case 3:
                 await WriteAsync(node, key, isRemove: true);

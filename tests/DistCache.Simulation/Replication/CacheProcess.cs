@@ -16,7 +16,8 @@ internal sealed class CacheProcess : IProcess
     /// <summary>Enough for everything that a scenario writes.</summary>
     public const long SizeLimit = 8 << 20;
 
-    public const int MaximumValueBytes = 4 << 10;
+    /// <summary>What goes by the bulk lane too, and more than fits into one batch of a transfer.</summary>
+    public const int MaximumValueBytes = LaneLimits.InlineBytes + (4 << 10);
 
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(10);
 
@@ -24,6 +25,7 @@ internal sealed class CacheProcess : IProcess
     private readonly HybridClock _clock;
     private readonly ReplicationOptions _options;
     private readonly Action<string> _trace;
+    private readonly byte[] _room = new byte[MaximumValueBytes];
 
     public CacheProcess(Seams seams, Func<Seams, MembershipProcess> membership, ReplicationOptions options, long sizeLimit = SizeLimit)
     {
@@ -146,9 +148,8 @@ internal sealed class CacheProcess : IProcess
         var slot = Slot.Of(bytes);
         if (Replicator.Reads.AnswersAlone(slot))
         {
-            var value = new byte[MaximumValueBytes];
-            var outcome = Replicator.Reads.Look(bytes, value, renew: true, out _, out _);
-            return (true, outcome == LookupOutcome.Hit ? BitConverter.ToInt32(value) : null);
+            var outcome = Replicator.Reads.Look(bytes, _room, renew: true, out _, out _);
+            return (true, outcome == LookupOutcome.Hit ? BitConverter.ToInt32(_room) : null);
         }
 
         var reply = await Replicator.Reads.ReadAsync(bytes, renew: true, withValue: true, CancellationToken.None);
@@ -164,7 +165,7 @@ internal sealed class CacheProcess : IProcess
         var slot = Slot.Of(bytes);
         if (Replicator.Reads.AnswersAlone(slot))
         {
-            Replicator.Reads.Look(bytes, new byte[MaximumValueBytes], renew: true, out _, out _);
+            Replicator.Reads.Look(bytes, _room, renew: true, out _, out _);
             return;
         }
 
@@ -172,15 +173,14 @@ internal sealed class CacheProcess : IProcess
     }
 
     /// <summary>This node's own copy is used, and nobody told.</summary>
-    public bool Use(string key) => Memory.Read(Encoding.UTF8.GetBytes(key), new byte[MaximumValueBytes], renew: true, out _, out _) == LookupOutcome.Hit;
+    public bool Use(string key) => Memory.Read(Encoding.UTF8.GetBytes(key), _room, renew: true, out _, out _) == LookupOutcome.Hit;
 
     /// <summary>What this node itself holds: a value, or none for a tombstone; null for nothing.</summary>
     public (EntryVersion Version, int? Value)? Held(string key)
     {
-        Span<byte> value = stackalloc byte[MaximumValueBytes];
-        return Memory.Read(Encoding.UTF8.GetBytes(key), value, renew: false, out var info, out _) switch
+        return Memory.Read(Encoding.UTF8.GetBytes(key), _room, renew: false, out var info, out _) switch
         {
-            LookupOutcome.Hit => (info.Version, BitConverter.ToInt32(value)),
+            LookupOutcome.Hit => (info.Version, BitConverter.ToInt32(_room)),
             LookupOutcome.Tombstone => (info.Version, null),
             _ => null,
         };

@@ -20,6 +20,9 @@ public sealed class CacheSwarm
         (1, TimeSpan.FromSeconds(150), TimeSpan.FromSeconds(25), TimeSpan.FromSeconds(60)),
     ];
 
+    /// <summary>Nothing is evicted of what a run with large values writes.</summary>
+    private const long LargeSizeLimit = 64 << 20;
+
     /// <summary>Reads are as promised from here on: owners that could not be reached for a moment have got what they missed.</summary>
     private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(2);
 
@@ -40,8 +43,12 @@ public sealed class CacheSwarm
         };
         var war = Wars[shape.Next(Wars.Length)];
         var withCuts = shape.Next(3) > 0;
-        using var cluster = new CacheCluster(shape.Next(5) == 0 ? shape.Next(1, 3) : shape.Next(3, 6), seed, Keys, options)
+
+        // Every eighth: they go by the bulk lane, the acting primary leads each write, and a transfer takes a batch for each.
+        var isLarge = seed % 8 == 0;
+        using var cluster = new CacheCluster(shape.Next(5) == 0 ? shape.Next(1, 3) : shape.Next(3, 6), seed, Keys, options, isLarge ? LargeSizeLimit : CacheProcess.SizeLimit)
         {
+            ValueBytes = isLarge ? CacheProcess.MaximumValueBytes : sizeof(int),
             EraLength = TimeSpan.FromSeconds(5),
             LongestLifetime = war.LongestLifetime,
         };

@@ -31,7 +31,8 @@ public sealed class ChangeSwarm
             WriteAck = shape.Next(2) == 0 ? WriteAck.All : WriteAck.Majority,
             ReadFrom = shape.Next(4) == 0 ? ReadFrom.Majority : ReadFrom.Primary,
         };
-        using var cluster = new CacheCluster(shape.Next(2, MostNodes - 1), seed, Keys, options);
+        var nodes = shape.Next(2, MostNodes - 1);
+        using var cluster = new CacheCluster(nodes, seed, Keys, options) { ValueBytes = seed % 4 == 0 ? CacheProcess.MaximumValueBytes : sizeof(int) };
         var simulation = cluster.Simulation;
         cluster.Members.Seeds.Clear();
         foreach (var node in cluster.Nodes)

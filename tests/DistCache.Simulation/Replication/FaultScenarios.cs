@@ -10,9 +10,6 @@ public sealed class FaultScenarios
     /// <summary>A write has fewer messages than this: request, two copies and stand-ins, each with its reply.</summary>
     private const int StepsOfAWrite = 8;
 
-    /// <summary>Over what goes directly to all owners.</summary>
-    private const int LargeBytes = 65 << 10;
-
     /// <summary>Less than a writer waits for a copy, and more than a reader for an answer before it asks the next owner too.</summary>
     private static readonly Link Slow = new(TimeSpan.FromMilliseconds(100), TimeSpan.FromMilliseconds(120));
 
@@ -254,9 +251,9 @@ public sealed class FaultScenarios
         Task? write = null;
         for (var i = 0; i < 40; i++)
         {
-            Start(cluster.WriteAsync(primary, "k", valueBytes: LargeBytes));
+            Start(cluster.WriteAsync(primary, "k", valueBytes: CacheProcess.MaximumValueBytes));
             cluster.Simulation.Run(TimeSpan.FromMilliseconds(0.2));
-            write ??= cluster.WriteAsync(writer, "k", valueBytes: LargeBytes);
+            write ??= cluster.WriteAsync(writer, "k", valueBytes: CacheProcess.MaximumValueBytes);
         }
 
         cluster.Simulation.RunUntil(() => write!.IsCompleted, cluster.Options.Timeout, "the write ends");

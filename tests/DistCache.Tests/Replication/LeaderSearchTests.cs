@@ -43,6 +43,25 @@ public sealed class LeaderSearchTests
         Assert.That(newcomer.Held(key), Is.EqualTo(new byte[] { 1 }));
     }
 
+    /// <summary>It was silent, came back in another life meanwhile, and is silent again: that costs one timeout and not two.</summary>
+    [Test]
+    public async Task Set_WhosePrimaryIsSilentInEachOfTwoLives_IsLedByTheNextOwner([Values] bool isLarge)
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c", "d") { KeepsDelivered = false };
+        var (writer, primary) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = cluster.KeyOfOthers(writer, primary);
+        cluster.Silent.Add(primary);
+        var write = writer.SetAsync(key, new byte[isLarge ? LaneLimits.InlineBytes + 1 : 1]);
+        cluster.Nodes[1] = cluster.Add("b", primary.Identity.Incarnation + 1_000);
+        cluster.Silent.Add(cluster.Nodes[1]);
+        cluster.Settle(cluster.Nodes[0], cluster.Nodes[1], cluster.Nodes[2], cluster.Nodes[3]);
+
+        cluster.Time.Advance((cluster.Options.Timeout / 2) + DistCache.Replication.WritePath.ExtraTimeFor(LaneLimits.InlineBytes + 1));
+
+        Assert.That(write.IsCompleted);
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+    }
+
     /// <summary>They work by the same table: nobody else will own the key.</summary>
     [Test]
     public async Task Set_WhoseOwnersAreUnsure_AsksThemAgainAndNobodyElse([Values(0, 1)] int replicaCount)

@@ -140,6 +140,24 @@ public sealed class WritePathTests
         Assert.That((reply.Outcome, reply.Copies), Is.EqualTo((WriteOutcome.Acknowledged, 2)));
     }
 
+    /// <summary>That its copy is late says nothing about an owner, as the value is large; that a small question is not answered meanwhile does.</summary>
+    [Test]
+    public async Task Set_OfALargeValue_WhereAnOwnerIsSilentAndNobodyCanStandIn_NeedsOnlyTheCopiesThatAreReachable([Values(2, 3)] int nodes, [Range(0, 2)] int silent)
+    {
+        Assume.That(silent, Is.LessThan(nodes));
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = nodes - 1, WriteAck = WriteAck.All }, [.. "abc".Take(nodes).Select(static name => $"{name}")]) { KeepsDelivered = false };
+        var key = "k"u8.ToArray();
+        var owners = cluster.OwnersOf(key).ToArray();
+        cluster.Silent.Add(owners[silent]);
+
+        var write = owners[silent == 0 ? 1 : 0].SetAsync(key, LargeValue);
+        PassTimeFor(cluster, LargeValue);
+
+        Assert.That(write.IsCompleted);
+        var reply = await write;
+        Assert.That((reply.Outcome, reply.Copies), Is.EqualTo((WriteOutcome.Acknowledged, nodes - 1)));
+    }
+
     [Test]
     public async Task Set_OfALargeValue_WhereNobodyAnswers_EndsInItsTime([Values] bool writerOwnsIt)
     {
