@@ -123,6 +123,7 @@ internal sealed class OwnedWrites(
             var needed = Needed(routing, request.Ack);
             var outcome = tally.Newer > request.Version ? WriteOutcome.Older
                 : tally.Copies >= needed ? WriteOutcome.Acknowledged
+                : routing.Table.Owners(slot).Length - tally.Refused < needed ? WriteOutcome.TooLarge
                 : WriteOutcome.Unavailable;
             return new WriteReply(outcome, routing.Table.Hash, needed, tally.Copies);
         }

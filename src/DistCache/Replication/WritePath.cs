@@ -273,7 +273,7 @@ internal sealed class WritePath(
             {
                 search.BeginAgain();
                 isNew |= isSmall && search.ForgetWhoIsAhead();
-                await Task.Delay(rest, time, CancellationToken.None).ConfigureAwait(false);
+                await Task.Delay(rest, time, CancellationToken.None).WaitAsync(cancellationToken).ConfigureAwait(false);
                 continue;
             }
 
@@ -291,8 +291,9 @@ internal sealed class WritePath(
 
             request = request with
             {
-                // Nobody stamps a write again that was acknowledged or given up: later ones may have come since.
-                Version = isNew && write.IsAwaited ? new EntryVersion(clock.Next(), routing.Origin) : request.Version,
+                // Nobody stamps a write again that was acknowledged or given up: later ones may have come since. In this order: whoever gives up after the
+                // stamp was made writes above it.
+                Version = isNew && new EntryVersion(clock.Next(), routing.Origin) is var stamp && write.IsAwaited ? stamp : request.Version,
                 TableHash = routing.Table.Hash,
                 PassedOver = search.HasGivenUp,
             };
