@@ -230,7 +230,10 @@ internal sealed class DistributedCache(
         return true;
     }
 
-    /// <summary>Writes without a task where nobody else is to be told.</summary>
+    /// <summary>
+    /// Writes without a task where nobody else is to be told; false also if somebody has come meanwhile, who may have asked for everything before the entry
+    /// was here.
+    /// </summary>
     private bool TrySetAlone(ReadOnlySpan<byte> key, in ReadOnlySequence<byte> value, Expiration expiration)
     {
         var routing = ownership.Current;
@@ -240,7 +243,7 @@ internal sealed class DistributedCache(
         }
 
         ApplyAlone(routing, key, value, expiration, EntryFlags.None);
-        return true;
+        return WritesAlone(ownership.Current);
     }
 
     private bool TryRemoveAlone(ReadOnlySpan<byte> key)
@@ -255,7 +258,7 @@ internal sealed class DistributedCache(
         {
             // Whoever joins or comes back may hold it.
             ApplyAlone(routing, key, ReadOnlySequence<byte>.Empty, Remembered.ToExpiration(Now), EntryFlags.Tombstone);
-            return true;
+            return WritesAlone(ownership.Current);
         }
 
         while (memory.Read(key, [], renew: false, out var info, out _) != LookupOutcome.Miss && !memory.Forget(key, info.Version))

@@ -14,6 +14,9 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
     /// <summary>How a due timer's callback is run: on the calling thread, unless a test wants threads of the pool as the system's timers use them.</summary>
     public Action<Action> Run { get; set; } = static callback => callback();
 
+    /// <summary>Called whenever somebody asks what time it is: between two steps of what is tested, where another thread might run.</summary>
+    public Action? Asked { get; set; }
+
     /// <summary>The timers that were made and not disposed.</summary>
     public int ActiveTimers
     {
@@ -41,6 +44,7 @@ internal sealed class ManualTime(DateTimeOffset? start = null) : TimeProvider
 
     public override DateTimeOffset GetUtcNow()
     {
+        Asked?.Invoke();
         lock (_lock)
         {
             return _now;

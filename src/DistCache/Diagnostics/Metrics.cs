@@ -1,8 +1,13 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Diagnostics.Metrics;
 
 namespace DistCache.Diagnostics;
 
-/// <summary>Every instrument of the library, on the meter "DistCache". Nothing is tagged with a key or a value.</summary>
+/// <summary>
+/// Every instrument of the library, on the meter "DistCache". Nothing is tagged with a key or a value. What a listener throws goes nowhere, as with
+/// <see cref="SafeLogger"/>: it is called in the middle of whatever is counted, on the thread that reads a lane or in a loop that has just met a failure.
+/// </summary>
+[SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "It is a listener of the application that fails: nobody is left to tell.")]
 internal static class Metrics
 {
     public const string MeterName = "DistCache";
@@ -17,27 +22,31 @@ internal static class Metrics
     private static readonly Counter<long> RefusedRecords = Meter.CreateCounter<long>(
         "distcache.membership.refused", "{record}", "Records or messages about members that were not believed, by reason.");
 
-    public static void MemberChanged(MemberState to) => MemberChanges.Add(1, new KeyValuePair<string, object?>("state", to.ToString()));
+    public static void MemberChanged(MemberState to) => Count(MemberChanges, 1, Tag("state", to.ToString()));
 
-    public static void RecordRefused(string reason) => RefusedRecords.Add(1, Reason(reason));
+    public static void RecordRefused(string reason) => Count(RefusedRecords, 1, Reason(reason));
 
     // Replication
 
-    /// <summary>Copies that this node refused to take, by reason.</summary>
-    public static readonly Counter<long> RefusedReplicas = Meter.CreateCounter<long>("distcache.replication.refused", "{entry}");
+    private static readonly Counter<long> RefusedReplicas = Meter.CreateCounter<long>(
+        "distcache.replication.refused", "{entry}", "Copies that this node refused to take, by reason.");
 
-    /// <summary>Entries that came in by takeover.</summary>
-    public static readonly Counter<long> TransferredEntries = Meter.CreateCounter<long>("distcache.replication.transferred", "{entry}");
+    private static readonly Counter<long> TransferredEntries = Meter.CreateCounter<long>(
+        "distcache.replication.transferred", "{entry}", "Entries that came in by takeover.");
 
-    /// <summary>Entries whose versions were told to another owner by anti-entropy.</summary>
-    public static readonly Counter<long> ComparedEntries = Meter.CreateCounter<long>("distcache.replication.compared", "{entry}");
+    private static readonly Counter<long> ComparedEntries = Meter.CreateCounter<long>(
+        "distcache.replication.compared", "{entry}", "Entries whose versions were told to another owner by anti-entropy.");
 
-    /// <summary>Unexpected exceptions of what runs in the background, by part; each goes on with its next round.</summary>
-    public static readonly Counter<long> BackgroundFailures = Meter.CreateCounter<long>("distcache.replication.failures", "{failure}");
+    private static readonly Counter<long> BackgroundFailures = Meter.CreateCounter<long>(
+        "distcache.replication.failures", "{failure}", "Unexpected exceptions of what runs in the background, by part; each goes on with its next round.");
 
-    public static KeyValuePair<string, object?> Part(string part) => new("part", part);
+    public static void ReplicaRefused(string reason) => Count(RefusedReplicas, 1, Reason(reason));
 
-    public static KeyValuePair<string, object?> Reason(string reason) => new("reason", reason);
+    public static void EntriesTransferred(int count) => Count(TransferredEntries, count);
+
+    public static void EntriesCompared(int count) => Count(ComparedEntries, count);
+
+    public static void BackgroundFailed(string part) => Count(BackgroundFailures, 1, Tag("part", part));
 
     // Wire
 
@@ -53,13 +62,13 @@ internal static class Metrics
     private static readonly UpDownCounter<long> OpenServedLanes = Meter.CreateUpDownCounter<long>(
         "distcache.wire.lanes.served", "{lane}", "Lanes that peers have open to this node.");
 
-    public static void ConnectionRefused(string reason) => RefusedConnections.Add(1, Reason(reason));
+    public static void ConnectionRefused(string reason) => Count(RefusedConnections, 1, Reason(reason));
 
-    public static void LaneRefused(string reason) => RefusedLanes.Add(1, Reason(reason));
+    public static void LaneRefused(string reason) => Count(RefusedLanes, 1, Reason(reason));
 
-    public static void UnsupportedMessage() => UnsupportedMessages.Add(1);
+    public static void UnsupportedMessage() => Count(UnsupportedMessages, 1);
 
-    public static void ServedLanes(int change) => OpenServedLanes.Add(change);
+    public static void ServedLanes(int change) => Count(OpenServedLanes, change);
 
     // Memory
 
@@ -70,7 +79,7 @@ internal static class Metrics
     {
         if (count > 0)
         {
-            RemovedEntries.Add(count, Reason(reason));
+            Count(RemovedEntries, count, Reason(reason));
         }
     }
 
@@ -89,12 +98,12 @@ internal static class Metrics
 
     public static void OperationEnded(string operation, string result, TimeSpan duration)
     {
-        var name = new KeyValuePair<string, object?>("operation", operation);
-        Operations.Add(1, name, new KeyValuePair<string, object?>("result", result));
-        OperationDurations.Record(duration.TotalSeconds, name);
+        var name = Tag("operation", operation);
+        Count(Operations, 1, name, Tag("result", result));
+        Record(OperationDurations, duration.TotalSeconds, name);
     }
 
-    public static void ReadUnanswered() => UnansweredReads.Add(1);
+    public static void ReadUnanswered() => Count(UnansweredReads, 1);
 
     // Hosting
 
@@ -115,4 +124,41 @@ internal static class Metrics
 
     private static ObservableUpDownCounter<long> Gauge(string name, string unit, string description, Func<NodeReading, long> value) =>
         Meter.CreateObservableUpDownCounter(name, () => Nodes.Measure(value), unit, description);
+
+    private static KeyValuePair<string, object?> Tag(string name, string value) => new(name, value);
+
+    private static KeyValuePair<string, object?> Reason(string reason) => Tag("reason", reason);
+
+    private static void Count(Counter<long> counter, long count, params ReadOnlySpan<KeyValuePair<string, object?>> tags)
+    {
+        try
+        {
+            counter.Add(count, tags);
+        }
+        catch (Exception)
+        {
+        }
+    }
+
+    private static void Count(UpDownCounter<long> counter, long change)
+    {
+        try
+        {
+            counter.Add(change);
+        }
+        catch (Exception)
+        {
+        }
+    }
+
+    private static void Record(Histogram<double> histogram, double value, KeyValuePair<string, object?> tag)
+    {
+        try
+        {
+            histogram.Record(value, tag);
+        }
+        catch (Exception)
+        {
+        }
+    }
 }

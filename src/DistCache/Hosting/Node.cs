@@ -126,12 +126,13 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     /// Takes nothing more from its callers, answers what they have asked, says that this node has left, and closes the port. From then on reads
     /// are not answered and writes are refused, since nobody else would ever hear of them; a node that is alone goes on as a local cache.
     /// </summary>
-    public async Task StopAsync()
+    /// <param name="limit">The longest that it waits for those answers.</param>
+    public async Task StopAsync(TimeSpan limit)
     {
         if (_gossip is { } gossip && !Interlocked.Exchange(ref _isStopped, true))
         {
             _replicator.Close();
-            await DrainAsync().ConfigureAwait(false);
+            await DrainAsync(limit).ConfigureAwait(false);
             if (_phase == NodePhase.Leaving)
             {
                 await gossip.LeftAsync(CancellationToken.None).ConfigureAwait(false);
@@ -184,7 +185,7 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     {
         Metrics.Nodes.Remove(this);
         Cache.Dispose();
-        await StopAsync().ConfigureAwait(false);
+        await StopAsync(TimeSpan.MaxValue).ConfigureAwait(false);
         _memory.Dispose();
     }
 
@@ -192,12 +193,12 @@ internal sealed class Node : IPeerHandler, IAsyncDisposable, IDisposable
     public void Dispose() => DisposeAsync().AsTask().GetAwaiter().GetResult();
 
     /// <summary>All that is under way ends by itself in this time, if its caller takes the result.</summary>
-    private async Task DrainAsync()
+    private async Task DrainAsync(TimeSpan limit)
     {
         var started = _time.GetTimestamp();
         var forLargest = WritePath.ExtraTimeFor(_options.Memory.MaximumValueBytes);
-        var limit = _options.Replication.Timeout + (forLargest > LaneLimits.TimeForLargeReply ? forLargest : LaneLimits.TimeForLargeReply);
-        while (!_replicator.IsIdle && _time.GetElapsedTime(started) < limit)
+        var longest = _options.Replication.Timeout + (forLargest > LaneLimits.TimeForLargeReply ? forLargest : LaneLimits.TimeForLargeReply);
+        while (!_replicator.IsIdle && _time.GetElapsedTime(started) < (longest < limit ? longest : limit))
         {
             await Task.Delay(DrainPoll, _time).ConfigureAwait(false);
         }

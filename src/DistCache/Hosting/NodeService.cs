@@ -23,16 +23,18 @@ internal sealed class NodeService(Node node, IOptions<HostOptions> hostOptions) 
     /// <summary>The hand-over takes at most half of what the host allows for its whole stop; a host without a limit sets none here either.</summary>
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        var allowed = hostOptions.Value.ShutdownTimeout;
-        await node.LeaveAsync(allowed == Timeout.InfiniteTimeSpan ? TimeSpan.MaxValue : allowed / 2, cancellationToken).ConfigureAwait(false);
+        await node.LeaveAsync(Allowed / 2, cancellationToken).ConfigureAwait(false);
         await Task.Yield();
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
+    /// <summary>The answers to callers take at most a quarter: one that never takes its result holds up nobody for longer.</summary>
     public async Task StoppedAsync(CancellationToken cancellationToken)
     {
-        await node.StopAsync().ConfigureAwait(false);
+        await node.StopAsync(Allowed / 4).ConfigureAwait(false);
         await Task.Yield();
     }
+
+    private TimeSpan Allowed => hostOptions.Value.ShutdownTimeout is var set && set == Timeout.InfiniteTimeSpan ? TimeSpan.MaxValue : set;
 }

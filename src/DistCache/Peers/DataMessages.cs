@@ -122,7 +122,7 @@ internal enum WriteOutcome : byte
     /// <summary>Fewer copies exist than were needed; those that exist stay, so the effect is unknown.</summary>
     Unavailable,
 
-    /// <summary>The entry does not fit into the receiver's memory budget.</summary>
+    /// <summary>The entry does not fit into the receiver's memory budget, or into that of other owners and nobody can stand in for them.</summary>
     TooLarge,
 
     /// <summary>An owner holds a higher version: the sender stamps the write again, above that. The copies in the reply are of this version or of a higher one.</summary>

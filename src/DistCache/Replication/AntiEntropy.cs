@@ -230,7 +230,7 @@ internal sealed class AntiEntropy(
             {
                 var held = 0;
                 bytes = await offer.MakeAsync(owner, batch.Entries, routing, held: _ => Interlocked.Increment(ref held), _stopping.Token).ConfigureAwait(false);
-                Metrics.ComparedEntries.Add(batch.Entries.Count);
+                Metrics.EntriesCompared(batch.Entries.Count);
                 if (held < batch.Entries.Count)
                 {
                     return false;

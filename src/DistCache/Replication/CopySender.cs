@@ -39,14 +39,14 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
             var isWorthWaiting = calls.IsUsable(owner) && !(passedOver && isBeforeSelf);
             if (isWorthWaiting)
             {
-                _ = CopyToAsync(owner, routing, tally, standInAfter: true);
+                _ = CopyToAsync(owner, routing, tally, isAwaited: isBeforeSelf, standInAfter: true);
                 continue;
             }
 
             _ = StandInAsync(routing, tally);
             if (Ownership.MayHold(owner))
             {
-                _ = CopyToAsync(owner, routing, tally, standInAfter: false);
+                _ = CopyToAsync(owner, routing, tally, isAwaited: false, standInAfter: false);
                 continue;
             }
 
@@ -54,6 +54,7 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
             Owe(owner, tally);
         }
 
+        tally.NoLongerAwaited();
         tally.Close();
     }
 
@@ -72,12 +73,24 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
         }
     }
 
-    private async Task CopyToAsync(Member owner, Routing routing, CopyTally tally, bool standInAfter)
+    private async Task CopyToAsync(Member owner, Routing routing, CopyTally tally, bool isAwaited, bool standInAfter)
     {
         tally.Open();
         try
         {
-            if (!await TryCopyAsync(owner, isStandIn: false, routing, tally).ConfigureAwait(false) && standInAfter)
+            if (isAwaited)
+            {
+                // The writer may have given him up, for a moment, and nobody else.
+                tally.Await();
+            }
+
+            var isHeld = await TryCopyAsync(owner, isStandIn: false, routing, tally).ConfigureAwait(false);
+            if (isAwaited)
+            {
+                tally.NoLongerAwaited();
+            }
+
+            if (!isHeld && standInAfter)
             {
                 await StandInAsync(routing, tally).ConfigureAwait(false);
             }
@@ -120,6 +133,10 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
                 if (!isStandIn)
                 {
                     Owe(to, tally);
+                    if (reply is ReplicateReply)
+                    {
+                        tally.Refuse();
+                    }
                 }
 
                 return false;

@@ -6,7 +6,7 @@ namespace DistCache.Replication;
 
 /// <summary>
 /// The copies of one write: who still works on them, how many exist, and when that is enough. Owns the bytes that travel, which
-/// outlive the acknowledgement as long as a slow replica still reads them. Open for its maker and for the sending at first.
+/// outlive the acknowledgement as long as a slow replica still reads them. Open for its maker and for the sending at first; nothing is enough before all is sent.
 /// </summary>
 internal sealed class CopyTally
 {
@@ -17,6 +17,8 @@ internal sealed class CopyTally
     private readonly int _needed;
     private int _open = 2;
     private int _copies = 1;
+    private int _awaited = 1;
+    private int _refused;
     private EntryVersion _newer;
 
     /// <param name="request">The write; its bytes are copied.</param>
@@ -37,11 +39,6 @@ internal sealed class CopyTally
             _buffer.AsMemory(keyLength, request.Value.Length));
         Deadline = deadline;
         _needed = needed;
-        if (needed <= 1)
-        {
-            _enough.SetResult();
-        }
-
         _standIns = standIns.GetEnumerator();
     }
 
@@ -75,22 +72,21 @@ internal sealed class CopyTally
         }
     }
 
+    /// <summary>So many owners cannot hold the entry, now or later.</summary>
+    public int Refused => Volatile.Read(ref _refused);
+
     /// <summary>Somebody starts to work on a copy; ends with <see cref="Close"/>.</summary>
     public void Open() => Interlocked.Increment(ref _open);
 
-    public void Copied()
-    {
-        bool isEnough;
-        lock (_lock)
-        {
-            isEnough = ++_copies >= _needed;
-        }
+    public void Copied() => Count(copies: 1, awaited: 0);
 
-        if (isEnough)
-        {
-            _enough.TrySetResult();
-        }
-    }
+    /// <summary>An owner whom reads ask before this node: without his copy, or word that he takes none, nothing is enough.</summary>
+    public void Await() => Count(copies: 0, awaited: 1);
+
+    /// <summary>He has it, or takes none; or all was sent.</summary>
+    public void NoLongerAwaited() => Count(copies: 0, awaited: -1);
+
+    public void Refuse() => Interlocked.Increment(ref _refused);
 
     /// <summary>A replica holds a higher version: as good as a copy, if that one is not lost on the way.</summary>
     public void Superseded(EntryVersion held)
@@ -124,6 +120,22 @@ internal sealed class CopyTally
         else if (open == 0)
         {
             ValueBytes.Return(_buffer);
+        }
+    }
+
+    private void Count(int copies, int awaited)
+    {
+        bool isEnough;
+        lock (_lock)
+        {
+            _copies += copies;
+            _awaited += awaited;
+            isEnough = _copies >= _needed && _awaited == 0;
+        }
+
+        if (isEnough)
+        {
+            _enough.TrySetResult();
         }
     }
 }

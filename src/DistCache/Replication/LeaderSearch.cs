@@ -15,7 +15,7 @@ internal sealed class LeaderSearch
 
     private readonly PeerCalls _calls;
     private readonly bool _mayGuess;
-    private readonly HashSet<NodeIdentity> _silent = [];
+    private readonly HashSet<NodeIdentity> _lost = [];
 
     /// <summary>Who does not own the slot, or not yet, or lacks copies, as he said under the table by which he was asked; in this round.</summary>
     private readonly HashSet<(NodeIdentity Identity, ulong TableHash)> _refused = [];
@@ -26,18 +26,18 @@ internal sealed class LeaderSearch
 
     /// <param name="calls">Knows who is believed to answer.</param>
     /// <param name="mayGuess">The value may be sent to members that own its slot by other tables at best.</param>
-    /// <param name="silent">The primary, if it gave no answer when it was sent its copy.</param>
-    public LeaderSearch(PeerCalls calls, bool mayGuess, Member? silent)
+    /// <param name="lost">The primary, if it could not be sent its copy, and why.</param>
+    public LeaderSearch(PeerCalls calls, bool mayGuess, (Member Primary, PeerFault Fault)? lost)
     {
         (_calls, _mayGuess) = (calls, mayGuess);
-        if (silent is not null)
+        if (lost is var (primary, fault))
         {
-            GiveUp(silent);
+            GiveUp(primary, fault);
         }
     }
 
-    /// <summary>Somebody gave no answer: whoever leads now does not wait for him.</summary>
-    public bool HasGivenUp => _silent.Count > 0;
+    /// <summary>Somebody was silent for as long as he was waited for: whoever leads now does not wait for him again.</summary>
+    public bool HasWaited { get; private set; }
 
     /// <summary>Somebody who said in this round that he cannot lead the write may be able to in a moment, or name another table.</summary>
     public bool IsWorthARest => _refused.Count > 0;
@@ -70,7 +70,13 @@ internal sealed class LeaderSearch
         return doubtful is not null || !_tablesDiffer || !_mayGuess ? doubtful : FindByOtherTables(routing, slot);
     }
 
-    public void GiveUp(Member member) => _silent.Add(member.Record.Identity);
+    public void GiveUp(Member member, PeerReply reply)
+    {
+        _lost.Add(member.Record.Identity);
+
+        // Any other fault came at once, and may be the writer's alone: others may reach him.
+        HasWaited |= reply is PeerFault { Kind: FaultKind.TimedOut };
+    }
 
     /// <summary>He does not own the slot by the table that he names, or is not ready to, or another owner does not take its copy.</summary>
     public void Refuses(Member member, Routing routing, ulong tableHash)
@@ -109,6 +115,6 @@ internal sealed class LeaderSearch
     private bool WasAsked(Member member, Routing routing)
     {
         var asked = (member.Record.Identity, routing.Table.Hash);
-        return _silent.Contains(asked.Identity) || _refused.Contains(asked) || _ahead.Contains(asked);
+        return _lost.Contains(asked.Identity) || _refused.Contains(asked) || _ahead.Contains(asked);
     }
 }

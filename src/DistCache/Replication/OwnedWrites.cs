@@ -37,13 +37,13 @@ internal sealed class OwnedWrites(
         var entry = request.Entry;
         if (!request.StandIn && routing.StandingOf(Slot.Of(entry.Key.Span)) == Standing.Holder)
         {
-            Metrics.RefusedReplicas.Add(1, Metrics.Reason("not_mine"));
+            Metrics.ReplicaRefused("not_mine");
             return new ReplicateReply(ReplicateOutcome.NotMine, default, routing.Table.Hash);
         }
 
         if (!clock.TryMerge(entry.Version.Clock))
         {
-            Metrics.RefusedReplicas.Add(1, Metrics.Reason("future_version"));
+            Metrics.ReplicaRefused("future_version");
             return new ReplicateReply(ReplicateOutcome.Refused, default, routing.Table.Hash);
         }
 
@@ -66,7 +66,7 @@ internal sealed class OwnedWrites(
         {
             var lifetime = new RemainingTime((long)options.TombstoneLifetime.TotalMilliseconds, 0, 0);
             Apply(entry with { Remaining = lifetime, Flags = EntryFlags.Tombstone, Value = default }, out held);
-            Metrics.RefusedReplicas.Add(1, Metrics.Reason("too_large"));
+            Metrics.ReplicaRefused("too_large");
         }
 
         return outcome;
@@ -90,7 +90,7 @@ internal sealed class OwnedWrites(
 
         if (!clock.TryMerge(request.Version.Clock))
         {
-            Metrics.RefusedReplicas.Add(1, Metrics.Reason("future_version"));
+            Metrics.ReplicaRefused("future_version");
             return new WriteReply(WriteOutcome.Unavailable, routing.Table.Hash, 1, 0);
         }
 
@@ -123,6 +123,7 @@ internal sealed class OwnedWrites(
             var needed = Needed(routing, request.Ack);
             var outcome = tally.Newer > request.Version ? WriteOutcome.Older
                 : tally.Copies >= needed ? WriteOutcome.Acknowledged
+                : routing.Table.Owners(slot).Length - tally.Refused < needed ? WriteOutcome.TooLarge
                 : WriteOutcome.Unavailable;
             return new WriteReply(outcome, routing.Table.Hash, needed, tally.Copies);
         }

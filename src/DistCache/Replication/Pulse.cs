@@ -104,20 +104,13 @@ internal sealed class Pulse(Ownership ownership, Absences absences, TimeProvider
         }
     }
 
-    [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "It may be the log or the metric itself that fails; nobody is left to tell.")]
     private void Report(Exception exception)
     {
         var failure = $"{exception.GetType()}: {exception.Message}";
-        try
+        Metrics.BackgroundFailed(nameof(Pulse));
+        if (Interlocked.Exchange(ref _lastFailure, failure) != failure)
         {
-            Metrics.BackgroundFailures.Add(1, Metrics.Part(nameof(Pulse)));
-            if (Interlocked.Exchange(ref _lastFailure, failure) != failure)
-            {
-                Log.BackgroundFailed(logger, nameof(Pulse), exception);
-            }
-        }
-        catch (Exception)
-        {
+            Log.BackgroundFailed(logger, nameof(Pulse), exception);
         }
     }
 

@@ -45,8 +45,8 @@ internal sealed class RemoteWrite(WritePath path) : IValueTaskSource<WriteReply>
 
     public long StartedAt { get; private set; }
 
-    /// <summary>The primary, if it did not answer.</summary>
-    public Member? SilentPrimary { get; private set; }
+    /// <summary>The primary, if it could not be asked, and why.</summary>
+    public (Member Primary, PeerFault Fault)? Lost { get; private set; }
 
     /// <summary>An owner holds a higher version, or cannot hold this one: it is of no use.</summary>
     public bool IsStampSpent { get; private set; }
@@ -73,7 +73,7 @@ internal sealed class RemoteWrite(WritePath path) : IValueTaskSource<WriteReply>
 
         // Whoever sends counts as one who has a hand in it, and is the last of them if all owners answer before it is done.
         (_owners, _copies, _used, _open, _holds) = (owners, 0, 0, owners + 1, CallerAndCalls);
-        (_isAtPrimary, _isSettled, IsStampSpent, SilentPrimary) = (false, false, false, null);
+        (_isAtPrimary, _isSettled, IsStampSpent, Lost) = (false, false, false, null);
     }
 
     /// <summary>This node, an owner, has it; before anything is sent.</summary>
@@ -213,8 +213,8 @@ internal sealed class RemoteWrite(WritePath path) : IValueTaskSource<WriteReply>
             case ReplicateReply { Outcome: ReplicateOutcome.Older or ReplicateOutcome.Refused }:
                 IsStampSpent = true;
                 break;
-            case PeerFault when call.IsPrimary:
-                SilentPrimary = call.Owner;
+            case PeerFault fault when call.IsPrimary:
+                Lost = (call.Owner, fault);
                 break;
         }
     }

@@ -33,7 +33,7 @@ internal static class Rounds
             }
             catch (Exception exception)
             {
-                Metrics.BackgroundFailures.Add(1, Metrics.Part(part));
+                Metrics.BackgroundFailed(part);
                 Log.BackgroundFailed(logger, part, exception);
             }
         }

@@ -75,7 +75,7 @@ internal sealed class Takeover(
             catch (Exception exception)
             {
                 // Whom it had not read to its end it reads again: what came already changes nothing.
-                Metrics.BackgroundFailures.Add(1, Metrics.Part(nameof(Takeover)));
+                Metrics.BackgroundFailed(nameof(Takeover));
                 Log.TakeoverFailed(logger, exception);
                 await Task.Delay(FailureDelay, time).ConfigureAwait(false);
             }

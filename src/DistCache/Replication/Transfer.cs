@@ -91,11 +91,11 @@ internal sealed class Transfer(MemoryTier memory, OwnedWrites owned, PeerCalls c
             }
             else
             {
-                Metrics.RefusedReplicas.Add(1, Metrics.Reason("future_version"));
+                Metrics.ReplicaRefused("future_version");
             }
         }
 
-        Metrics.TransferredEntries.Add(batch.Entries.Count);
+        Metrics.EntriesTransferred(batch.Entries.Count);
     }
 
     /// <summary>What others read of this node's memory, and what it reads itself.</summary>

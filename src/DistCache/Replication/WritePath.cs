@@ -257,7 +257,7 @@ internal sealed class WritePath(
             entry.Key, entry.Flags == EntryFlags.Tombstone, entry.Version, entry.Remaining, entry.Value, options.WriteAck, TableHash: 0, PassedOver: false);
         var isSmall = entry.Value.Length <= LaneLimits.InlineBytes;
         var rest = RetryDelay + LaneLimits.TimeFor(entry.Value.Length);
-        var search = new LeaderSearch(calls, mayGuess: isSmall, write.SilentPrimary);
+        var search = new LeaderSearch(calls, mayGuess: isSmall, write.Lost);
         var stamps = write.IsStampSpent ? 1 : 0;
         WriteReply? acknowledged = null;
         WriteReply? lacking = null;
@@ -273,7 +273,7 @@ internal sealed class WritePath(
             {
                 search.BeginAgain();
                 isNew |= isSmall && search.ForgetWhoIsAhead();
-                await Task.Delay(rest, time, CancellationToken.None).ConfigureAwait(false);
+                await Task.Delay(rest, time, CancellationToken.None).WaitAsync(cancellationToken).ConfigureAwait(false);
                 continue;
             }
 
@@ -291,13 +291,14 @@ internal sealed class WritePath(
 
             request = request with
             {
-                // Nobody stamps a write again that was acknowledged or given up: later ones may have come since.
-                Version = isNew && write.IsAwaited ? new EntryVersion(clock.Next(), routing.Origin) : request.Version,
+                // Nobody stamps a write again that was acknowledged or given up: later ones may have come since. In this order: whoever gives up after the
+                // stamp was made writes above it.
+                Version = isNew && new EntryVersion(clock.Next(), routing.Origin) is var stamp && write.IsAwaited ? stamp : request.Version,
                 TableHash = routing.Table.Hash,
-                PassedOver = search.HasGivenUp,
+                PassedOver = search.HasWaited,
             };
             isNew = false;
-            var patience = !search.HasGivenUp && left > options.Timeout / 2 ? options.Timeout / 2 : left;
+            var patience = !search.HasWaited && left > options.Timeout / 2 ? options.Timeout / 2 : left;
             var reply = routing.IsSelf(target)
                 ? await owned.LeadAsync(routing, slot, request, left + request.ExtraTime).WaitAsync(cancellationToken).ConfigureAwait(false)
                 : await calls.SendAsync(target, request, routing, patience, cancellationToken).ConfigureAwait(false);
@@ -331,7 +332,7 @@ internal sealed class WritePath(
                 case WriteReply last:
                     return acknowledged ?? last;
                 default:
-                    search.GiveUp(target);
+                    search.GiveUp(target, reply);
                     break;
             }
         }

@@ -156,7 +156,7 @@ public sealed class NodeClusterTests
         var readers = keys.Select(key => ReadUntilRefusedAsync(CacheOf(second), key)).ToArray();
         var writes = keys.Select(key => CacheOf(second).SetAsync($"{{{key}}} written", large, Forever, token)).ToArray();
         var small = Enumerable.Range(0, 100).Select(i => CacheOf(second).SetAsync($"small{i}", [1], Forever, token)).ToArray();
-        await second.Services.GetRequiredService<Node>().StopAsync();
+        await second.Services.GetRequiredService<Node>().StopAsync(TimeSpan.MaxValue);
 
         var answers = (await Task.WhenAll(readers)).SelectMany(lengths => lengths).ToArray();
         Assert.That(answers, Is.Not.Empty.And.All.EqualTo(large.Length));

@@ -204,8 +204,7 @@ public sealed class LeaderSearchTests
     public async Task Set_ThatOnlyOneOwnerHoldsALaterVersionOf_IsNotAcknowledged([Values] bool otherIsSilent)
     {
         using var cluster = new InMemoryCluster("a", "b", "c");
-        var (writer, key) = (cluster.Nodes[0], KeyOfOthers(cluster));
-        var (primary, replica) = (cluster.OwnersOf(key).First(), cluster.OwnersOf(key).Last());
+        var (writer, primary, replica, key) = RolesIn(cluster);
         cluster.Fault = (_, to, request) =>
         {
             HoldLater(request, to == primary ? primary : null);
@@ -224,8 +223,7 @@ public sealed class LeaderSearchTests
     public async Task Set_OfASmallValue_ThatOnlyThePrimaryHoldsALaterVersionOf_IsStampedUntilThereAreCopies([Values] bool otherIsSilent)
     {
         using var cluster = new InMemoryCluster("a", "b", "c");
-        var (writer, key) = (cluster.Nodes[0], KeyOfOthers(cluster));
-        var (primary, replica) = (cluster.OwnersOf(key).First(), cluster.OwnersOf(key).Last());
+        var (writer, primary, replica, key) = RolesIn(cluster);
         var others = 0;
         cluster.Fault = (from, to, request) =>
         {
@@ -250,7 +248,7 @@ public sealed class LeaderSearchTests
     public async Task Set_ThatAllOwnersHoldALaterVersionOf_IsAcknowledged()
     {
         using var cluster = new InMemoryCluster("a", "b", "c");
-        var (writer, key) = (cluster.Nodes[0], KeyOfOthers(cluster));
+        var (writer, _, _, key) = RolesIn(cluster);
         cluster.Fault = (_, to, request) =>
         {
             HoldLater(request, to);
@@ -267,8 +265,13 @@ public sealed class LeaderSearchTests
     private static byte[] KeyWhere(Func<byte[], bool> fits) =>
         Enumerable.Range(0, 1_000).Select(static i => Encoding.UTF8.GetBytes($"key{i}")).First(fits);
 
-    /// <summary>Of the second and the third node.</summary>
-    private static byte[] KeyOfOthers(InMemoryCluster cluster) => KeyWhere(key => !cluster.OwnersOf(key).Contains(cluster.Nodes[0]));
+    /// <summary>The first node writes a key of the other two.</summary>
+    private static (InMemoryNode Writer, InMemoryNode Primary, InMemoryNode Replica, byte[] Key) RolesIn(InMemoryCluster cluster)
+    {
+        var writer = cluster.Nodes[0];
+        var key = KeyWhere(key => !cluster.OwnersOf(key).Contains(writer));
+        return (writer, cluster.OwnersOf(key).First(), cluster.OwnersOf(key).Last(), key);
+    }
 
     private static void HoldLater(PeerRequest request, InMemoryNode? at)
     {

@@ -1,3 +1,4 @@
+using DistCache.Entries;
 using DistCache.Peers;
 
 namespace DistCache.Tests.Replication;
@@ -82,6 +83,45 @@ public sealed class RemoteWriteTests
         cluster.Time.Advance(TimeSpan.FromSeconds(2));
 
         Assert.That(cluster.OwnersOf(key).Select(owner => owner.Held(key)), Is.All.EqualTo(new byte[] { 2 }));
+    }
+
+    /// <summary>
+    /// 1. A replica holds a higher version: the write is to be stamped again. 2. Its caller gives up, and writes the key again: all have that. 3. The
+    /// first write must not be stamped above it. The caller does so in the moment in which the stamp is made.
+    /// </summary>
+    [Test]
+    public async Task Set_WhoseCallerGivesUpWhileItIsStampedAgain_DoesNotSupersedeTheNextOne(CancellationToken token)
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var (writer, key) = FindStranger(cluster);
+        var replica = cluster.OwnersOf(key).Last();
+        var ahead = new EntryVersion((ulong)cluster.Time.GetUtcNow().AddHours(1).ToUnixTimeMilliseconds() << HybridClock.CounterBits, 7);
+        replica.Replicator.Owned.Take(new EntryRecord(key, ahead, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 9 }), out _);
+        replica.Clock.TryMerge(ahead.Clock);
+        using var caller = new CancellationTokenSource();
+        Task<WriteReply>? next = null;
+        cluster.Replied = reply =>
+        {
+            if (reply is ReplicateReply { Outcome: ReplicateOutcome.Older } && next is null)
+            {
+                cluster.Time.Asked = GiveUpAndWriteAgain;
+            }
+
+            return reply;
+        };
+
+        var write = writer.SetAsync(key, [1], token: caller.Token);
+
+        Assert.That(async () => await write.WaitAsync(token), Throws.InstanceOf<OperationCanceledException>());
+        Assert.That((await next!.WaitAsync(token)).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        Assert.That(cluster.OwnersOf(key).Select(owner => owner.Held(key)), Is.All.EqualTo(new byte[] { 2 }));
+
+        void GiveUpAndWriteAgain()
+        {
+            cluster.Time.Asked = null;
+            caller.Cancel();
+            next = writer.SetAsync(key, [2]);
+        }
     }
 
     [Test]

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using DistCache.Replication;
+using DistCache.Tests.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace DistCache.Tests.Replication;
@@ -21,6 +22,15 @@ public sealed class RoundsTests
         Assert.That(_rounds, Is.EqualTo(3));
 
         Task Fail() => ++_rounds < 3 ? throw new InvalidOperationException("a defect") : Task.CompletedTask;
+    }
+
+    /// <summary>The failure is counted, and whoever listens fails in turn.</summary>
+    [Test]
+    public async Task Round_ThatFailsBesideAFaultyListener_IsFollowedByTheNext()
+    {
+        using var listener = new FaultyListener();
+        await Round_ThatFails_IsFollowedByTheNext();
+        Assert.That(listener.Calls, Is.EqualTo(2));
     }
 
     /// <summary>

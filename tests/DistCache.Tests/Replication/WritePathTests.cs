@@ -55,24 +55,6 @@ public sealed class WritePathTests
         });
     }
 
-    /// <summary>Its lanes are closed first: that it reaches nobody does not make its own copy enough, which ends with it.</summary>
-    [Test]
-    public async Task Write_LedByANodeThatCloses_IsNotAcknowledgedByItsCopyAlone([Values] bool closes)
-    {
-        using var cluster = new InMemoryCluster("a", "b", "c");
-        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
-        cluster.Fault = (from, _, _) => from == cluster.Nodes[0] ? Refused : null;
-        if (closes)
-        {
-            cluster.Nodes[0].Replicator.Close();
-        }
-
-        var version = new EntryVersion(cluster.Nodes[1].Clock.Next(), 1);
-        var reply = await cluster.Nodes[0].Replicator.Owned.HandleAsync(new WriteRequest(key, false, version, RemainingTime.Unlimited, new byte[] { 1 }, WriteAck.Majority, TableHash: 0, PassedOver: false));
-
-        Assert.That(reply, Is.TypeOf<WriteReply>().With.Property("Outcome").EqualTo(closes ? WriteOutcome.NotMine : WriteOutcome.Acknowledged));
-    }
-
     /// <summary>It came back before its slots had another owner, and asked everybody before the writer heard of that: it will not ask again.</summary>
     [Test]
     public async Task Set_ThatPassesOverAnOwnerGivenUp_IsOwedToItUnderTheSameTable()
@@ -259,6 +241,33 @@ public sealed class WritePathTests
         Assert.That(sent, Is.InRange(4, 10), "by each of the owners to the other, no more than once a second in five");
     }
 
+    [Test]
+    public void Set_WhoseCallerGivesUpWhileItRests_EndsAtOnce()
+    {
+        using var cluster = new InMemoryCluster("a", "b") { KeepsDelivered = false };
+        cluster.Fault = static (_, _, request) => request is ReplicateRequest ? new PeerFault(FaultKind.Failed, "a defect") : null;
+        using var caller = new CancellationTokenSource();
+        var write = cluster.Nodes[0].SetAsync("k"u8.ToArray(), LargeValue, token: caller.Token);
+        Assert.That(write.IsCompleted, Is.False);
+
+        caller.Cancel();
+
+        Assert.That(() => write.WaitAsync(Patience.Time), Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    /// <summary>It would not fit later either.</summary>
+    [Test]
+    public async Task Set_ThatDoesNotFitIntoTheOnlyOtherNode_EndsAtOnce([Values] bool writerLeads)
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        cluster.Replied = static reply => reply is ReplicateReply copy ? copy with { Outcome = ReplicateOutcome.Refused } : reply;
+
+        var write = cluster.Nodes[0].SetAsync(InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[writerLeads ? 0 : 1]), [1]);
+
+        Assert.That(write.IsCompleted, Is.True, "no rest");
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.TooLarge));
+    }
+
     /// <summary>Nobody takes a version from the far future, now or later.</summary>
     [Test]
     public async Task Set_ThatItsLeaderDoesNotTakeItself_EndsAtOnce()
@@ -346,39 +355,6 @@ public sealed class WritePathTests
         }
 
         Assert.That(await cluster.Nodes[0].GetAsync(key), Is.Null);
-    }
-
-    [Test]
-    public void Replicate_OfAVersionFromTheFarFuture_IsRefusedAndChangesNothing()
-    {
-        using var cluster = new InMemoryCluster("a", "b");
-        var node = cluster.Nodes[1];
-        var key = InMemoryCluster.KeyLedBy(node, node);
-        var future = (ulong)cluster.Time.GetUtcNow().AddHours(25).ToUnixTimeMilliseconds() << 16;
-        var entry = new EntryRecord(key, new EntryVersion(future, 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 });
-
-        var reply = node.Replicator.Owned.Handle(new ReplicateRequest(entry, 0, StandIn: false));
-
-        Assert.Multiple(() =>
-        {
-            Assert.That(reply.Outcome, Is.EqualTo(ReplicateOutcome.Refused));
-            Assert.That(node.Held(key), Is.Null);
-        });
-    }
-
-    [Test]
-    public void Replicate_ToANodeThatDoesNotOwnTheSlot_IsNotMine()
-    {
-        using var cluster = new InMemoryCluster("a", "b", "c");
-        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
-        var stranger = cluster.Nodes.Except(cluster.OwnersOf(key)).Single();
-        var entry = new EntryRecord(key, new EntryVersion(1, 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 });
-        Assert.Multiple(() =>
-        {
-            Assert.That(stranger.Replicator.Owned.Handle(new ReplicateRequest(entry, 0, StandIn: false)).Outcome, Is.EqualTo(ReplicateOutcome.NotMine));
-            Assert.That(stranger.Held(key), Is.Null);
-            Assert.That(stranger.Replicator.Owned.Handle(new ReplicateRequest(entry, 0, StandIn: true)).Outcome, Is.EqualTo(ReplicateOutcome.Applied));
-        });
     }
 
     /// <summary>
@@ -510,23 +486,6 @@ public sealed class WritePathTests
         Assert.That(primary.Held(key), Is.EqualTo(new byte[] { 1 }));
     }
 
-    [Test]
-    public void Copies_ThatComeTwice_ChangeNothing()
-    {
-        using var cluster = new InMemoryCluster("a", "b");
-        var node = cluster.Nodes[0];
-        EntryRecord[] batch = [.. Enumerable.Range(0, 50).Select(i => new EntryRecord(
-            Encoding.UTF8.GetBytes($"key{i}"), new EntryVersion(node.Clock.Next(), 1), new RemainingTime(60_000, 0, 0), i % 5 == 0 ? EntryFlags.Tombstone : EntryFlags.None, i % 5 == 0 ? default : new byte[] { 1 }))];
-        Take();
-        var before = (node.Memory.Statistics.Entries, node.Memory.Statistics.Tombstones, node.Memory.Statistics.Bytes, Digests());
-        Take();
-        Assert.That((node.Memory.Statistics.Entries, node.Memory.Statistics.Tombstones, node.Memory.Statistics.Bytes, Digests()), Is.EqualTo(before));
-
-        void Take() => Array.ForEach(batch, entry => node.Replicator.Owned.Take(entry, out _));
-
-        long Digests() => batch.Aggregate(0L, (sum, entry) => sum ^ node.Memory.DigestOf(Slot.Of(entry.Key.Span)));
-    }
-
     /// <summary>What it is owed is offered again when the first offer did not arrive, long before the next round of anti-entropy.</summary>
     [Test]
     public async Task Set_ThatAnOwnerMissed_IsOfferedUntilItArrives()
@@ -540,20 +499,6 @@ public sealed class WritePathTests
         cluster.Time.Advance(TimeSpan.FromSeconds(3));
         Assert.That(lost, Is.Positive, "the first offer is lost");
         Assert.That(cluster.Nodes[0].Held(key), Is.EqualTo(new byte[] { 2 }));
-    }
-
-    /// <summary>Else the owner without room would go on giving what it had.</summary>
-    [Test]
-    public void Copy_ThatIsTooLargeHere_TakesWhatItSupersededAlong()
-    {
-        using var cluster = new InMemoryCluster("a", "b");
-        var node = cluster.Nodes[0];
-        var key = InMemoryCluster.KeyLedBy(node, node);
-        var (older, newer) = (new EntryVersion(node.Clock.Next(), 1), new EntryVersion(node.Clock.Next(), 1));
-        node.Replicator.Owned.Take(new EntryRecord(key, older, RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 }), out _);
-        var tooLarge = new EntryRecord(key, newer, RemainingTime.Unlimited, EntryFlags.None, new byte[node.Memory.SizeLimit]);
-        Assert.That(node.Replicator.Owned.Handle(new ReplicateRequest(tooLarge, 0, StandIn: false)).Outcome, Is.EqualTo(ReplicateOutcome.Refused));
-        Assert.That(node.Held(key), Is.Null);
     }
 
     [Test]
