@@ -270,7 +270,10 @@ internal sealed class Inquiry(
     private bool IsUsable(PeerAddress address) =>
         routing.LiveMembers.FirstOrDefault(member => member.Address == address) is not { } member || routing.IsSelf(member) || calls.IsUsable(member);
 
-    /// <summary>A hit or tombstone beats a miss (which has no version), then the higher version the lower, then the weightier word.</summary>
+    /// <summary>
+    /// A hit or tombstone beats a miss (which has no version), then the higher version the lower, then the weightier word, then a hit the tombstone that it
+    /// left where it ended: there nobody knows of the uses since.
+    /// </summary>
     private static ReadReply Better(ReadReply? best, ReadReply other)
     {
         if (best is null)
@@ -278,7 +281,9 @@ internal sealed class Inquiry(
             return other;
         }
 
-        var otherWins = other.Version != best.Version ? other.Version > best.Version : other.Standing > best.Standing;
+        var otherWins = other.Version != best.Version ? other.Version > best.Version
+            : other.Standing != best.Standing ? other.Standing > best.Standing
+            : other.Outcome == ReadOutcome.Hit;
         var (winner, loser) = otherWins ? (other, best) : (best, other);
         loser.Release();
         return winner.Holders.Count == 0 && loser.Holders.Count > 0 ? winner with { Holders = loser.Holders } : winner;

@@ -81,11 +81,14 @@ internal sealed class ReadPath(
         };
     }
 
-    /// <summary>Looks into this node's memory; a hit there that renews a sliding entry is told to its other owners.</summary>
+    /// <summary>
+    /// Looks into this node's memory; a use there that renews a sliding entry is told to its other owners, also where there is no room for its value, or none is
+    /// wanted.
+    /// </summary>
     public LookupOutcome Look(ReadOnlySpan<byte> key, Span<byte> destination, bool renew, out EntryInfo info, out int valueLength)
     {
         var outcome = memory.Read(key, destination, renew, out info, out valueLength);
-        if (renew && outcome == LookupOutcome.Hit && info.Expiration.Window > 0)
+        if (renew && outcome is LookupOutcome.Hit or LookupOutcome.TooSmall && info.Expiration.Window > 0)
         {
             renewals.Used(key, Slot.Of(key), info);
         }

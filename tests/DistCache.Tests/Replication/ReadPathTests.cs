@@ -303,6 +303,65 @@ public sealed class ReadPathTests
         Assert.That(cluster.Nodes[1].Held(key), Is.Null, "never late");
     }
 
+    /// <summary>A refresh takes no value, and a large one does not fit into the room that is there at first: both are uses.</summary>
+    [Test]
+    public async Task SlidingEntry_UsedInAnyWay_LivesOnAtTheReplica([Values] bool isLarge, [Values] bool withValue, [Values] bool isRemote, [Values(5, 60)] int window)
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var primary = cluster.Nodes[0];
+        var key = InMemoryCluster.KeyLedBy(primary, primary);
+        var replica = cluster.OwnersOf(key).Last();
+        var user = isRemote ? cluster.Nodes.Except(cluster.OwnersOf(key)).Single() : primary;
+        await primary.SetAsync(key, new byte[isLarge ? 100_000 : 1], new RemainingTime(Expiration.Never, 1_000 * window, 0));
+        for (var i = 0; i < 5; i++)
+        {
+            cluster.Time.Advance(TimeSpan.FromSeconds(window * 2 / 3.0));
+            using var cache = new DistributedCache(
+                user.Replicator.Ownership, user.Memory, user.Replicator.Reads, user.Replicator.Writes, user.Clock, cluster.Time, new DistCacheOptions(), NullLogger.Instance);
+            if (withValue)
+            {
+                Assert.That(await cache.GetAsync(Encoding.UTF8.GetString(key)), Is.Not.Null);
+            }
+            else
+            {
+                await cache.RefreshAsync(Encoding.UTF8.GetString(key));
+            }
+        }
+
+        cluster.Time.Advance(TimeSpan.FromSeconds(window * 2 / 3.0));
+        Assert.That(replica.Memory.Read(key, [], renew: false, out _, out _), Is.EqualTo(LookupOutcome.TooSmall));
+    }
+
+    /// <summary>
+    /// A replica used it while the primary was away, where it ended. When both meet again each imports from the other, and its end is no later version than
+    /// its use.
+    /// </summary>
+    [Test]
+    public async Task SlidingEntry_ThatEndedAtAnOwnerThatWasAway_IsShownWhileBothImport()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (away, user) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(away, away);
+        await away.SetAsync(key, [1], new RemainingTime(Expiration.Never, 60_000, 0));
+        cluster.Fault = static (_, _, _) => Refused;
+        user.See(cluster.Nodes, node => node == away ? MemberState.Dead : MemberState.Alive);
+        away.See(cluster.Nodes, node => node == user ? MemberState.Dead : MemberState.Alive);
+        for (var i = 0; i < 2; i++)
+        {
+            cluster.Time.Advance(TimeSpan.FromSeconds(40));
+            Assert.That(await user.GetAsync(key), Is.Not.Null);
+        }
+
+        Assert.That(away.Memory.Read(key, [], renew: false, out _, out _), Is.EqualTo(LookupOutcome.Tombstone));
+        cluster.Fault = static (_, _, request) => request is TransferRequest or TouchRequest ? Refused : null;
+        away.Refutation++;
+        cluster.Settle();
+        foreach (var node in cluster.Nodes)
+        {
+            Assert.That(await node.GetAsync(key), Is.EqualTo(new byte[] { 1 }), $"read through {node.Identity.Name}");
+        }
+    }
+
     private static (InMemoryCluster Cluster, InMemoryNode Asker, byte[] Key) OfTwoTables(out InMemoryNode holder)
     {
         var cluster = new InMemoryCluster("a", "b", "c");
