@@ -243,6 +243,36 @@ public sealed class ReadPathTests
         Assert.That((info.Version, info.IsTombstone), Is.EqualTo((newer, isTombstone)));
     }
 
+    /// <summary>
+    /// The newcomer has fetched nothing yet, and one of the replicas has not taken its copy yet: of the owners that have all they should have, two of three must
+    /// answer.
+    /// </summary>
+    [Test]
+    public async Task Get_ByMajority_DoesNotCountAnOwnerThatImports()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2, ReadFrom = ReadFrom.Majority }, "a", "b", "c", "d", "e");
+        using var later = new InMemoryCluster(cluster.Options, "a", "b", "c", "d", "e", "f");
+        var key = Enumerable.Range(0, 1_000).Select(static i => Encoding.UTF8.GetBytes($"key{i}"))
+            .First(key => later.OwnersOf(key).First().Identity.Name == later.Nodes[5].Identity.Name);
+        await cluster.Nodes[0].SetAsync(key, [1]);
+        var before = cluster.OwnersOf(key).ToArray();
+        cluster.Fault = static (_, _, request) => request is TransferRequest or CompareRequest or ReplicateRequest ? new PeerFault(FaultKind.Failed, "Not now.") : null;
+        cluster.Nodes.Add(cluster.Add("f", 5_000));
+        cluster.Settle();
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        var owners = cluster.OwnersOf(key).ToArray();
+        var newer = new EntryRecord(key, new EntryVersion(cluster.Nodes[0].Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 });
+        foreach (var node in before.Except([owners[1]]))
+        {
+            node.Replicator.Owned.Take(newer, out _);
+        }
+
+        foreach (var reader in cluster.Nodes)
+        {
+            Assert.That(await reader.GetAsync(key), Is.EqualTo(new byte[] { 2 }), $"read through {reader.Identity.Name}");
+        }
+    }
+
     /// <summary>Who answered may have become a stranger since, to whose adversaries this node has yielded.</summary>
     [Test]
     public async Task Get_ThatIsAnsweredAfterTheTableChanged_RepairsNothing()
