@@ -243,6 +243,26 @@ public sealed class ReadPathTests
         Assert.That((info.Version, info.IsTombstone), Is.EqualTo((newer, isTombstone)));
     }
 
+    [Test]
+    public async Task Get_ThatIsHedged_GivesTheNewestToThoseWhoAreBehind()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2 }, "a", "b", "c", "d");
+        var primary = cluster.Nodes[1];
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], primary);
+        var (behind, ahead) = (cluster.OwnersOf(key).ElementAt(1), cluster.OwnersOf(key).ElementAt(2));
+        var reader = cluster.Nodes.Except(cluster.OwnersOf(key)).Single();
+        await reader.SetAsync(key, [1]);
+        ahead.Replicator.Owned.Take(new EntryRecord(key, new EntryVersion(reader.Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        cluster.Time.Advance(TimeSpan.FromSeconds(2));
+        cluster.Silent.Add(primary);
+
+        var get = reader.GetAsync(key);
+        cluster.Time.Advance(1.5 * Inquiry.HedgeDelay);
+
+        Assert.That(await get, Is.EqualTo(new byte[] { 2 }));
+        Assert.That(behind.Held(key), Is.EqualTo(new byte[] { 2 }));
+    }
+
     /// <summary>
     /// The newcomer has fetched nothing yet, and one of the replicas has not taken its copy yet: of the owners that have all they should have, two of three must
     /// answer.
