@@ -33,7 +33,6 @@ internal sealed class Inquiry(
     private readonly List<(Member Owner, Task<PeerReply> Reply)> _asked = [];
     private readonly List<(Member Owner, EntryVersion Version)> _heard = [];
     private ReadReply? _best;
-    private int _answers;
 
     /// <summary>Somebody that should own the slot says that it does not.</summary>
     public bool WasDisowned { get; private set; }
@@ -105,7 +104,7 @@ internal sealed class Inquiry(
                 continue;
             }
 
-            // One that is still importing gets everything anyway.
+            // One that is still importing gets everything anyway, and of a majority it is none: it may lack what others had to take.
             if (reply is ReadReply { Standing: Standing.Primary or Standing.Replica } read)
             {
                 _heard.Add((answered, read.Version));
@@ -204,7 +203,6 @@ internal sealed class Inquiry(
             return false;
         }
 
-        _answers++;
         _best = Better(_best, read);
         return true;
     }
@@ -212,7 +210,7 @@ internal sealed class Inquiry(
     private bool IsSettled() => options.ReadFrom switch
     {
         _ when _best is null or { Standing: Standing.Holder or Standing.Importing } => false,
-        ReadFrom.Majority => _answers >= AnswersWanted,
+        ReadFrom.Majority => _heard.Count >= AnswersWanted,
         _ when _best.Standing == Standing.Primary => Counts(_best, routing.Table.Hash),
         ReadFrom.Nearest => _best.Outcome != ReadOutcome.Miss,
         _ => _best.Outcome != ReadOutcome.Miss && HasMetEveryAcknowledgedWrite,
@@ -270,7 +268,10 @@ internal sealed class Inquiry(
     private bool IsUsable(PeerAddress address) =>
         routing.LiveMembers.FirstOrDefault(member => member.Address == address) is not { } member || routing.IsSelf(member) || calls.IsUsable(member);
 
-    /// <summary>A hit or tombstone beats a miss (which has no version), then the higher version the lower, then the weightier word.</summary>
+    /// <summary>
+    /// A hit or tombstone beats a miss (which has no version), then the higher version the lower, then the weightier word, then a hit the tombstone that it
+    /// left where it ended: there nobody knows of the uses since.
+    /// </summary>
     private static ReadReply Better(ReadReply? best, ReadReply other)
     {
         if (best is null)
@@ -278,7 +279,9 @@ internal sealed class Inquiry(
             return other;
         }
 
-        var otherWins = other.Version != best.Version ? other.Version > best.Version : other.Standing > best.Standing;
+        var otherWins = other.Version != best.Version ? other.Version > best.Version
+            : other.Standing != best.Standing ? other.Standing > best.Standing
+            : other.Outcome == ReadOutcome.Hit;
         var (winner, loser) = otherWins ? (other, best) : (best, other);
         loser.Release();
         return winner.Holders.Count == 0 && loser.Holders.Count > 0 ? winner with { Holders = loser.Holders } : winner;

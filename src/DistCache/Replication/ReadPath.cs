@@ -16,7 +16,7 @@ namespace DistCache.Replication;
 /// A request is never forwarded.
 /// </summary>
 internal sealed class ReadPath(
-    Ownership ownership, MemoryTier memory, PeerCalls calls, ReadRepair repair, Renewals renewals, Pulse pulse, TimeProvider time, ReplicationOptions options)
+    Ownership ownership, MemoryTier memory, PeerCalls calls, ReadRepair repair, Renewals renewals, Recency recency, Pulse pulse, TimeProvider time, ReplicationOptions options)
 {
     /// <summary>How often a read starts again because the nodes it asked work by another table.</summary>
     private const int MaximumRetries = 2;
@@ -81,13 +81,23 @@ internal sealed class ReadPath(
         };
     }
 
-    /// <summary>Looks into this node's memory; a hit there that renews a sliding entry is told to its other owners.</summary>
+    /// <summary>
+    /// Looks into this node's memory; a use there is told to the other owners, also where there is no room for the value, or none is wanted: of sliding entries,
+    /// and a sample of all.
+    /// </summary>
     public LookupOutcome Look(ReadOnlySpan<byte> key, Span<byte> destination, bool renew, out EntryInfo info, out int valueLength)
     {
         var outcome = memory.Read(key, destination, renew, out info, out valueLength);
-        if (renew && outcome == LookupOutcome.Hit && info.Expiration.Window > 0)
+        if (renew && outcome is LookupOutcome.Hit or LookupOutcome.TooSmall)
         {
-            renewals.Used(key, Slot.Of(key), info);
+            if (info.Expiration.Window > 0)
+            {
+                renewals.Used(key, Slot.Of(key), info);
+            }
+            else
+            {
+                recency.Used(key, info.Version);
+            }
         }
 
         return outcome;

@@ -86,6 +86,7 @@ internal sealed class RemoteRead(ReadPath path) : PeerCall, IValueTaskSource<Rea
         StartedAt = startedAt;
         Token = token;
         First = null;
+        _isFollowing = false;
         _isUsedAgain = true;
     }
 
@@ -94,7 +95,6 @@ internal sealed class RemoteRead(ReadPath path) : PeerCall, IValueTaskSource<Rea
     {
         First = first;
         _patience = patience;
-        _isFollowing = false;
 
         // A full fence: the hedge stops watching before it looks at the state for the last time, and this looks after it has set it.
         Interlocked.Exchange(ref _state, ((_state >> PhaseBits) + 1) << PhaseBits | Waiting);

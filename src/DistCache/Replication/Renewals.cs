@@ -31,7 +31,9 @@ internal sealed class Renewals(Ownership ownership, MemoryTier memory, PeerCalls
         var routing = ownership.Current;
         var window = before.Expiration.Window;
         var now = Now;
-        var isTold = window >= ShortWindow && before.LastAccess / (window / PartsOfWindow) == now / (window / PartsOfWindow);
+
+        // In this very millisecond: most likely by a look that found that its value needs more room.
+        var isTold = before.LastAccess == now || (window >= ShortWindow && before.LastAccess / (window / PartsOfWindow) == now / (window / PartsOfWindow));
         if (isTold || routing.Table.Owners(slot).Length < 2)
         {
             return;

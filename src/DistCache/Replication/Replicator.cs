@@ -53,7 +53,8 @@ internal sealed class Replicator
         Writes = new WritePath(Ownership, Owned, Calls, _debts, clock, time, options);
         var age = new VersionAge(clock, time, options);
         var repair = new ReadRepair(Ownership, Owned, Calls, age, options);
-        Reads = new ReadPath(Ownership, memory, Calls, repair, _renewals, _pulse, time, options);
+        var recency = new Recency(Ownership, Calls, time, options);
+        Reads = new ReadPath(Ownership, memory, Calls, repair, _renewals, recency, _pulse, time, options);
         _transfer = new Transfer(memory, Owned, Calls, clock, time, options);
         _takeover = new Takeover(Ownership, memory, Calls, _transfer, _absences, time, options, logger);
         _release = new Release(Ownership, memory, _offer, time, logger);

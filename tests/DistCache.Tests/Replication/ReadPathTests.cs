@@ -243,6 +243,56 @@ public sealed class ReadPathTests
         Assert.That((info.Version, info.IsTombstone), Is.EqualTo((newer, isTombstone)));
     }
 
+    [Test]
+    public async Task Get_ThatIsHedged_GivesTheNewestToThoseWhoAreBehind()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2 }, "a", "b", "c", "d");
+        var primary = cluster.Nodes[1];
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], primary);
+        var (behind, ahead) = (cluster.OwnersOf(key).ElementAt(1), cluster.OwnersOf(key).ElementAt(2));
+        var reader = cluster.Nodes.Except(cluster.OwnersOf(key)).Single();
+        await reader.SetAsync(key, [1]);
+        ahead.Replicator.Owned.Take(new EntryRecord(key, new EntryVersion(reader.Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 }), out _);
+        cluster.Time.Advance(TimeSpan.FromSeconds(2));
+        cluster.Silent.Add(primary);
+
+        var get = reader.GetAsync(key);
+        cluster.Time.Advance(1.5 * Inquiry.HedgeDelay);
+
+        Assert.That(await get, Is.EqualTo(new byte[] { 2 }));
+        Assert.That(behind.Held(key), Is.EqualTo(new byte[] { 2 }));
+    }
+
+    /// <summary>
+    /// The newcomer has fetched nothing yet, and one of the replicas has not taken its copy yet: of the owners that have all they should have, two of three must
+    /// answer.
+    /// </summary>
+    [Test]
+    public async Task Get_ByMajority_DoesNotCountAnOwnerThatImports()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2, ReadFrom = ReadFrom.Majority }, "a", "b", "c", "d", "e");
+        using var later = new InMemoryCluster(cluster.Options, "a", "b", "c", "d", "e", "f");
+        var key = Enumerable.Range(0, 1_000).Select(static i => Encoding.UTF8.GetBytes($"key{i}"))
+            .First(key => later.OwnersOf(key).First().Identity.Name == later.Nodes[5].Identity.Name);
+        await cluster.Nodes[0].SetAsync(key, [1]);
+        var before = cluster.OwnersOf(key).ToArray();
+        cluster.Fault = static (_, _, request) => request is TransferRequest or CompareRequest or ReplicateRequest ? new PeerFault(FaultKind.Failed, "Not now.") : null;
+        cluster.Nodes.Add(cluster.Add("f", 5_000));
+        cluster.Settle();
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        var owners = cluster.OwnersOf(key).ToArray();
+        var newer = new EntryRecord(key, new EntryVersion(cluster.Nodes[0].Clock.Next(), 5), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 2 });
+        foreach (var node in before.Except([owners[1]]))
+        {
+            node.Replicator.Owned.Take(newer, out _);
+        }
+
+        foreach (var reader in cluster.Nodes)
+        {
+            Assert.That(await reader.GetAsync(key), Is.EqualTo(new byte[] { 2 }), $"read through {reader.Identity.Name}");
+        }
+    }
+
     /// <summary>Who answered may have become a stranger since, to whose adversaries this node has yielded.</summary>
     [Test]
     public async Task Get_ThatIsAnsweredAfterTheTableChanged_RepairsNothing()
@@ -301,6 +351,65 @@ public sealed class ReadPathTests
         Assert.That(cluster.Nodes[1].Held(key), Is.Not.Null, "a tenth of the window early at most");
         cluster.Time.Advance(TimeSpan.FromSeconds(10));
         Assert.That(cluster.Nodes[1].Held(key), Is.Null, "never late");
+    }
+
+    /// <summary>A refresh takes no value, and a large one does not fit into the room that is there at first: both are uses.</summary>
+    [Test]
+    public async Task SlidingEntry_UsedInAnyWay_LivesOnAtTheReplica([Values] bool isLarge, [Values] bool withValue, [Values] bool isRemote, [Values(5, 60)] int window)
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var primary = cluster.Nodes[0];
+        var key = InMemoryCluster.KeyLedBy(primary, primary);
+        var replica = cluster.OwnersOf(key).Last();
+        var user = isRemote ? cluster.Nodes.Except(cluster.OwnersOf(key)).Single() : primary;
+        await primary.SetAsync(key, new byte[isLarge ? 100_000 : 1], new RemainingTime(Expiration.Never, 1_000 * window, 0));
+        for (var i = 0; i < 5; i++)
+        {
+            cluster.Time.Advance(TimeSpan.FromSeconds(window * 2 / 3.0));
+            using var cache = new DistributedCache(
+                user.Replicator.Ownership, user.Memory, user.Replicator.Reads, user.Replicator.Writes, user.Clock, cluster.Time, new DistCacheOptions(), NullLogger.Instance);
+            if (withValue)
+            {
+                Assert.That(await cache.GetAsync(Encoding.UTF8.GetString(key)), Is.Not.Null);
+            }
+            else
+            {
+                await cache.RefreshAsync(Encoding.UTF8.GetString(key));
+            }
+        }
+
+        cluster.Time.Advance(TimeSpan.FromSeconds(window * 2 / 3.0));
+        Assert.That(replica.Memory.Read(key, [], renew: false, out _, out _), Is.EqualTo(LookupOutcome.TooSmall));
+    }
+
+    /// <summary>
+    /// A replica used it while the primary was away, where it ended. When both meet again each imports from the other, and its end is no later version than
+    /// its use.
+    /// </summary>
+    [Test]
+    public async Task SlidingEntry_ThatEndedAtAnOwnerThatWasAway_IsShownWhileBothImport()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (away, user) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(away, away);
+        await away.SetAsync(key, [1], new RemainingTime(Expiration.Never, 60_000, 0));
+        cluster.Fault = static (_, _, _) => Refused;
+        user.See(cluster.Nodes, node => node == away ? MemberState.Dead : MemberState.Alive);
+        away.See(cluster.Nodes, node => node == user ? MemberState.Dead : MemberState.Alive);
+        for (var i = 0; i < 2; i++)
+        {
+            cluster.Time.Advance(TimeSpan.FromSeconds(40));
+            Assert.That(await user.GetAsync(key), Is.Not.Null);
+        }
+
+        Assert.That(away.Memory.Read(key, [], renew: false, out _, out _), Is.EqualTo(LookupOutcome.Tombstone));
+        cluster.Fault = static (_, _, request) => request is TransferRequest or TouchRequest ? Refused : null;
+        away.Refutation++;
+        cluster.Settle();
+        foreach (var node in cluster.Nodes)
+        {
+            Assert.That(await node.GetAsync(key), Is.EqualTo(new byte[] { 1 }), $"read through {node.Identity.Name}");
+        }
     }
 
     private static (InMemoryCluster Cluster, InMemoryNode Asker, byte[] Key) OfTwoTables(out InMemoryNode holder)

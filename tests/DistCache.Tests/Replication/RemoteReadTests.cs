@@ -1,4 +1,6 @@
+using DistCache.Entries;
 using DistCache.Peers;
+using DistCache.Replication;
 
 namespace DistCache.Tests.Replication;
 
@@ -56,6 +58,21 @@ public sealed class RemoteReadTests
         _cluster.Time.Advance(TimeSpan.FromSeconds(1));
         Assert.That(await read.WaitAsync(token), Is.EqualTo(new byte[] { 0 }));
         _held[0].SetResult();
+    }
+
+    /// <summary>The object has time for a large value from its first use; nobody has said that the second one is of one.</summary>
+    [Test]
+    public async Task Read_WhoseObjectWasUsedForALargeValue_HasNoMoreTimeThanOthers(CancellationToken token)
+    {
+        var key = await SetAsync(0);
+        _cluster.RepliesFollow = true;
+        await Asker.GetAsync(key);
+        _cluster.RepliesFollow = false;
+        var reads = Asker.Replicator.Reads;
+        Asker.See(_cluster.Nodes, node => node == Asker ? MemberState.Alive : MemberState.Suspect);
+        var read = reads.Begin(key, Slot.Of(key), renew: true, withValue: true, token);
+        Assert.That(read.IsFollowing, Is.False);
+        Assert.That(ReadPath.ToArray(await read.Answer), Is.EqualTo(new byte[] { 0 }));
     }
 
     [Test]
