@@ -59,7 +59,7 @@ internal sealed class LeaderSearch
             }
 
             // Who was silent in the life before may be so again, and nothing is known of this one yet.
-            if (routing.IsSelf(owner) || (_calls.IsUsable(owner) && !_silent.Any(one => one.Name == owner.Name)))
+            if (routing.IsSelf(owner) || (_calls.IsUsable(owner) && !_lost.Any(one => one.Name == owner.Name)))
             {
                 return owner;
             }
