@@ -107,12 +107,12 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
             return;
         }
 
-        var told = new List<(MemberEntry, int)>();
+        var told = new List<(MemberEntry, MemberRecord)>();
         foreach (var record in records.Where(static record => record.State is MemberState.Alive or MemberState.Suspect))
         {
             if (beliefs.Find(record.Identity.Name) is { State: MemberState.Alive or MemberState.Suspect } entry && entry.Record.Identity == record.Identity)
             {
-                told.Add((entry, record.UnsettledMilliseconds));
+                told.Add((entry, record));
             }
         }
 

@@ -12,6 +12,7 @@ namespace DistCache.Peers;
 /// <param name="ReplicaCount">The copies beside the primary that it is configured with.</param>
 /// <param name="Accuser">Who found it silent, where <paramref name="State"/> is Suspect; else the default. Different accusers shorten the suspicion.</param>
 /// <param name="UnsettledMilliseconds">For how much longer the sender counts it as owning nothing: the rest of the settle window, or of a quarantine; 0 = settled.</param>
+/// <param name="WaitedMilliseconds">For how long it has waited to be settled; 0 where it does not wait. From this follows until when further changes may postpone it.</param>
 internal sealed record MemberRecord(
     NodeIdentity Identity,
     uint Refutation,
@@ -20,7 +21,8 @@ internal sealed record MemberRecord(
     string Zone,
     int ReplicaCount,
     NodeName Accuser = default,
-    int UnsettledMilliseconds = 0)
+    int UnsettledMilliseconds = 0,
+    int WaitedMilliseconds = 0)
 {
     public const int MaximumZoneLength = 64;
 }

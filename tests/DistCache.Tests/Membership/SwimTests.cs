@@ -291,7 +291,7 @@ public sealed class SwimTests
     public void Newcomer_ThatIsToldHowLongOthersHaveToWait_CountsThemThen(bool isItsNameKnown, int expected)
     {
         var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1);
-        var longest = Record("Alive 1.0") with { Identity = new NodeIdentity(NodeName.Parse("longest"), 1), UnsettledMilliseconds = 300 };
+        var longest = Record("Alive 1.0") with { Identity = new NodeIdentity(NodeName.Parse("longest"), 1), UnsettledMilliseconds = 300, WaitedMilliseconds = 8_700 };
         MemberRecord[] records = [teller, Record("Alive 10.5") with { UnsettledMilliseconds = 2_000 }, longest];
         if (isItsNameKnown)
         {
@@ -390,6 +390,7 @@ public sealed class SwimTests
         yield return new TestCaseData(good with { Zone = new string('z', 65) }).Returns(Disbelief.Malformed).SetArgDisplayNames("zone");
         yield return new TestCaseData(good with { ReplicaCount = 8 }).Returns(Disbelief.Malformed).SetArgDisplayNames("replicas");
         yield return new TestCaseData(good with { UnsettledMilliseconds = -1 }).Returns(Disbelief.Malformed).SetArgDisplayNames("unsettled");
+        yield return new TestCaseData(good with { WaitedMilliseconds = -1 }).Returns(Disbelief.Malformed).SetArgDisplayNames("waited");
     }
 
     [TestCaseSource(nameof(Unbelievable))]
