@@ -72,6 +72,23 @@ public sealed class SettlingScenarios
         cluster.Converge(TimeSpan.FromSeconds(1));
     }
 
+    /// <summary>
+    /// It is back before anybody missed it and keeps its place with those who saw it before; a newcomer that finds it first must know that, too.
+    /// </summary>
+    [Test]
+    public void Join_WhileAnotherOneStartsAnew_TablesDifferForNoLongerThanNewsTravels([Values] ClusterProfile profile, [Range(1, 10)] int seed)
+    {
+        using var cluster = new Cluster(3, profile, seed).Form();
+        cluster.Nodes[1].Crash();
+        cluster.Add().Start();
+        cluster.Nodes[1].Start();
+
+        var longest = LongestDifference(cluster, cluster.SettleWindow * 4);
+
+        Assert.That(longest, Is.LessThan(5 * TimeSpan.FromMilliseconds(cluster.Timing.GossipInterval)), () => cluster.Simulation.Describe());
+        cluster.Converge(TimeSpan.FromSeconds(1));
+    }
+
     /// <summary>How long the tables of those who have joined differed at a stretch.</summary>
     private static TimeSpan LongestDifference(Cluster cluster, TimeSpan time)
     {

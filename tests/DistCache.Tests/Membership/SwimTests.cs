@@ -340,6 +340,19 @@ public sealed class SwimTests
         Assert.That(Counting(502), Is.EqualTo(new[] { "peer", "self", "teller" }));
     }
 
+    /// <summary>It came back and met this node first: who has not heard of that yet keeps its place when he does.</summary>
+    [Test]
+    public void Newcomer_ToldByOneWhoKnowsAnotherInAnEarlierLife_CountsThatOneAsHeWill()
+    {
+        var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1);
+        _swim.Exchanged(Record("Alive 11.0").Identity, new ExchangeRequest([Record("Alive 11.0") with { UnsettledMilliseconds = 3_000 }]), At(0));
+
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, Record("Alive 10.5"), _swim.Self with { UnsettledMilliseconds = 3_000 }]), At(1));
+
+        Assert.That(Counting(1), Is.EqualTo(new[] { "peer", "teller" }));
+        Assert.That(Believed(), Is.EqualTo("Alive 11.0"));
+    }
+
     /// <summary>A newcomer does not count yet; it must not wait for what it would get from the dead.</summary>
     [Test]
     public void Dead_WhereNobodyElseCountsYet_LeavesItsPlaceAtOnce()
