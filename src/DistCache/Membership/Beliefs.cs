@@ -181,8 +181,8 @@ internal sealed class Beliefs
 
     private void Meet(MemberRecord record, NodeName source, Moment now)
     {
-        // A death notice for a stranger changes nothing, and taking it in would keep it alive for ever between nodes that reap it in turn.
-        if (record.State is MemberState.Dead or MemberState.Left)
+        // A death notice for a stranger whose place is gone changes nothing, and taking it in would keep it alive for ever between nodes that reap it in turn.
+        if (record.State is MemberState.Dead or MemberState.Left && !record.IsDeadInPlace)
         {
             return;
         }

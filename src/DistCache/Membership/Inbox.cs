@@ -95,7 +95,7 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
         record.Identity.Name == from.Name || record.Identity.Name == beliefs.Self.Name;
 
     /// <summary>
-    /// Of those who live by both: of one believed dead the other says no time, and this node may not have looked yet. Whom he knows in an earlier life keeps
+    /// Of those who live by both, and of the dead who keep their place with him, whom this node may not have looked for yet. Whom he knows in an earlier life keeps
     /// its place with him when he hears of the later one. Nothing from one who knows this node so: whether he still has a place for it then he says when he has
     /// heard of this life.
     /// </summary>
@@ -109,9 +109,10 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
         }
 
         var told = new List<(MemberEntry, MemberRecord)>();
-        foreach (var record in records.Where(static record => record.State is MemberState.Alive or MemberState.Suspect))
+        foreach (var record in records.Where(static record => record.State is MemberState.Alive or MemberState.Suspect || record.IsDeadInPlace))
         {
-            if (beliefs.Find(record.Identity.Name) is { State: MemberState.Alive or MemberState.Suspect } entry)
+            if (beliefs.Find(record.Identity.Name) is { State: MemberState.Alive or MemberState.Suspect or MemberState.Dead } entry
+                && (entry.State != MemberState.Dead || record.IsDeadInPlace))
             {
                 told.Add((entry, record));
             }

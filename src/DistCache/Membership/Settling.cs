@@ -61,8 +61,10 @@ internal sealed class Settling(SwimTiming timing)
         _lastChange = longest > 0 ? Math.Max(_lastChange, now + longest - timing.SettleWindow) : _lastChange;
         foreach (var (entry, record) in told)
         {
-            entry.IsSettled = record.UnsettledMilliseconds == 0 || record.UnsettledMilliseconds > LongestWait;
-            entry.UnsettledSince = entry.IsSettled ? null : Math.Min(now - record.WaitedMilliseconds, Math.Min(_lastChange, entry.UnsettledSince ?? now));
+            // Who lives waits to count, who is dead to count no more.
+            var isWaiting = record.UnsettledMilliseconds > 0 && record.UnsettledMilliseconds <= LongestWait;
+            entry.IsSettled = isWaiting == (record.State == MemberState.Dead);
+            entry.UnsettledSince = entry.IsSettled == entry.IsLive ? null : Math.Min(now - record.WaitedMilliseconds, Math.Min(_lastChange, entry.UnsettledSince ?? now));
             MergeQuarantine(entry, record.UnsettledMilliseconds, now);
         }
 
@@ -153,22 +155,22 @@ internal sealed class Settling(SwimTiming timing)
 
     private int Remaining(MemberEntry entry, long now)
     {
-        if (!entry.IsLive || entry.State == MemberState.Leaving)
+        if (entry.State is MemberState.Leaving or MemberState.Left)
         {
             return 0;
         }
 
-        if (entry.QuarantinedUntil > now)
+        if (entry.IsLive && entry.QuarantinedUntil > now)
         {
             return (int)(entry.QuarantinedUntil - now);
         }
 
-        if (entry.IsSettled)
+        if (entry.UnsettledSince is not null)
         {
-            return 0;
+            return (int)Math.Max(1, Due(entry) - now);
         }
 
-        return entry.UnsettledSince is null ? (int)timing.SettleWindow : (int)Math.Max(1, Due(entry) - now);
+        return entry.IsSettled == entry.IsLive ? 0 : (int)timing.SettleWindow;
     }
 
     private static List<MemberEntry> Settled(IReadOnlyCollection<MemberEntry> entries, long now)

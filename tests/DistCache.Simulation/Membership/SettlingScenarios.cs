@@ -89,6 +89,23 @@ public sealed class SettlingScenarios
         cluster.Converge(TimeSpan.FromSeconds(1));
     }
 
+    /// <summary>Another process takes its work over, under another name, before the place of the dead is given to others.</summary>
+    [Test]
+    public void Join_WhileADeadOneKeepsItsPlace_TablesDifferForNoLongerThanNewsTravels([Values] ClusterProfile profile, [Range(1, 5)] int seed)
+    {
+        using var cluster = new Cluster(4, profile, seed).Form();
+        var dead = cluster.Nodes[3];
+        dead.Crash();
+        cluster.RunUntilAll(cluster.Others(dead), dead, MemberState.Dead, TimeSpan.FromSeconds(10));
+        cluster.Add().Start();
+
+        var longest = LongestDifference(cluster, cluster.SettleWindow * 4);
+
+        Assert.That(longest, Is.LessThan(5 * TimeSpan.FromMilliseconds(cluster.Timing.GossipInterval)), () => cluster.Simulation.Describe());
+        cluster.Converge(TimeSpan.FromSeconds(1));
+        Assert.That(Counts(cluster.Others(dead), dead), Is.All.False);
+    }
+
     /// <summary>How long the tables of those who have joined differed at a stretch.</summary>
     private static TimeSpan LongestDifference(Cluster cluster, TimeSpan time)
     {

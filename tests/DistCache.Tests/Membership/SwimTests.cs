@@ -353,6 +353,21 @@ public sealed class SwimTests
         Assert.That(Believed(), Is.EqualTo("Alive 11.0"));
     }
 
+    /// <summary>Beside others, who own by the same table.</summary>
+    [TestCase(500, true)]
+    [TestCase(0, false)]
+    public void Newcomer_ToldOfADeadOne_KeepsItsPlaceForAsLongAsTheOthersDo(int milliseconds, bool hasPlace)
+    {
+        var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1);
+        var dead = Record("Dead 10.5") with { UnsettledMilliseconds = milliseconds, WaitedMilliseconds = milliseconds == 0 ? 0 : 8_500 };
+
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, dead, _swim.Self]), At(0));
+
+        Assert.That(Counting(0), Is.EqualTo(hasPlace ? new[] { "peer", "self", "teller" } : ["self", "teller"]));
+        Tick(501);
+        Assert.That(Counting(501), Is.EqualTo(new[] { "self", "teller" }));
+    }
+
     /// <summary>A newcomer does not count yet; it must not wait for what it would get from the dead.</summary>
     [Test]
     public void Dead_WhereNobodyElseCountsYet_LeavesItsPlaceAtOnce()
