@@ -50,11 +50,8 @@ internal sealed class Beliefs
     public MemberEntry? Find(NodeName name) => _entries.GetValueOrDefault(name);
 
     /// <summary>The record as this node tells it to others.</summary>
-    public MemberRecord Tell(MemberEntry entry, long now) => entry.Record with
-    {
-        Accuser = entry.State == MemberState.Suspect ? entry.Accuser : default,
-        UnsettledMilliseconds = _settling.Remaining(entry, now),
-    };
+    public MemberRecord Tell(MemberEntry entry, long now) => _settling.Tell(
+        entry.Record with { Accuser = entry.State == MemberState.Suspect ? entry.Accuser : default }, entry, now);
 
     /// <summary>Merges what <paramref name="source"/> says.</summary>
     public void Apply(MemberRecord record, NodeName source, Moment now)
@@ -180,12 +177,12 @@ internal sealed class Beliefs
         return byIncarnation != 0 ? byIncarnation : left.Refutation.CompareTo(right.Refutation);
     }
 
-    private static MemberRecord Clean(MemberRecord record) => record with { Accuser = default, UnsettledMilliseconds = 0 };
+    private static MemberRecord Clean(MemberRecord record) => record with { Accuser = default, UnsettledMilliseconds = 0, WaitedMilliseconds = 0 };
 
     private void Meet(MemberRecord record, NodeName source, Moment now)
     {
-        // A death notice for a stranger changes nothing, and taking it in would keep it alive for ever between nodes that reap it in turn.
-        if (record.State is MemberState.Dead or MemberState.Left)
+        // A death notice for a stranger whose place is gone changes nothing, and taking it in would keep it alive for ever between nodes that reap it in turn.
+        if (record.State is MemberState.Dead or MemberState.Left && !record.IsDeadInPlace)
         {
             return;
         }

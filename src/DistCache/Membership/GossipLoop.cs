@@ -12,9 +12,6 @@ namespace DistCache.Membership;
 /// </summary>
 internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
 {
-    /// <summary>After an exchange with an address another one would say nothing new, and who asks for it is told so at once.</summary>
-    public static readonly TimeSpan ExchangePause = TimeSpan.FromMilliseconds(50);
-
     private readonly Lock _lock = new();
     private readonly Swim _swim;
     private readonly SwimTiming _timing;
@@ -27,10 +24,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     private readonly MembershipLog _log;
     private readonly ViewPublisher _views;
     private readonly ConcurrentDictionary<NodeName, long> _heard = new();
-    private readonly Dictionary<PeerAddress, List<TaskCompletionSource>> _exchanges = [];
-
-    /// <summary>When the last exchange ended, for as long as that counts.</summary>
-    private readonly Dictionary<PeerAddress, long> _exchangedAt = [];
+    private readonly SharedExchanges _exchanges;
     private readonly TaskCompletionSource _met = new();
     private readonly TaskCompletionSource _joined = new();
     private readonly ITimer _timer;
@@ -50,6 +44,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         _outbox = new Outbox(transport, time, _log);
         _views = new ViewPublisher(_swim.BuildView(Now()), logger);
         _dialer = new SeedDialer(seeds, logger);
+        _exchanges = new SharedExchanges(time, ExchangeOnceAsync);
         using (ExecutionContext.IsFlowSuppressed() ? default(AsyncFlowControl?) : ExecutionContext.SuppressFlow())
         {
             _timer = time.CreateTimer(static loop => ((GossipLoop)loop!).Tick(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -121,63 +116,8 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
         }
     }
 
-    /// <summary>
-    /// Exchanges all that is known with the node at this address, now. Callers that ask while one runs wait for the same one; those that ask within
-    /// <see cref="ExchangePause"/> of its end have its outcome.
-    /// </summary>
-    public async ValueTask ExchangeAsync(PeerAddress address, CancellationToken cancellationToken)
-    {
-        TaskCompletionSource? mine = null;
-        lock (_lock)
-        {
-            if (_isStopped || !_swim.IsTakingPart)
-            {
-                return;
-            }
-
-            // Each waits for a task of its own: of several that wait for one, all but one would go on in another thread.
-            if (_exchanges.TryGetValue(address, out var others))
-            {
-                others.Add(mine = new TaskCompletionSource());
-            }
-            else if (_exchangedAt.TryGetValue(address, out var at) && _time.GetElapsedTime(at) < ExchangePause)
-            {
-                return;
-            }
-            else
-            {
-                _exchanges.Add(address, []);
-            }
-        }
-
-        if (mine is not null)
-        {
-            await mine.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
-            return;
-        }
-
-        try
-        {
-            await ExchangeOnceAsync(address).ConfigureAwait(false);
-        }
-        finally
-        {
-            List<TaskCompletionSource>? waiting;
-            lock (_lock)
-            {
-                _exchanges.Remove(address, out waiting);
-                foreach (var (other, _) in _exchangedAt.Where(exchange => _time.GetElapsedTime(exchange.Value) >= ExchangePause))
-                {
-                    _exchangedAt.Remove(other);
-                }
-
-                _exchangedAt[address] = _time.GetTimestamp();
-            }
-
-            // Each on a hop of its own: one that blocks where it goes on holds up neither the others nor this one.
-            waiting?.ForEach(waiter => TimerHop.Run(_time, waiter.SetResult));
-        }
-    }
+    /// <summary>Exchanges all that is known with the node at this address, now: see <see cref="SharedExchanges"/>. Does nothing at a node that takes no part.</summary>
+    public ValueTask ExchangeAsync(PeerAddress address, CancellationToken cancellationToken) => _exchanges.ExchangeAsync(address, cancellationToken);
 
     public ValueTask<PeerReply> HandleAsync(NodeIdentity from, PeerRequest request, CancellationToken cancellationToken)
     {
@@ -350,7 +290,7 @@ internal sealed class GossipLoop : IPeerHandler, IAsyncDisposable
     private async Task ExchangeOnceAsync(PeerAddress address)
     {
         SwimSend? send = null;
-        Step(now => send = _swim.ExchangeWith(address, now));
+        Step(now => send = _swim.IsTakingPart ? _swim.ExchangeWith(address, now) : null);
         if (send is not null)
         {
             await SendAsync(send).ConfigureAwait(false);

@@ -95,8 +95,9 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
         record.Identity.Name == from.Name || record.Identity.Name == beliefs.Self.Name;
 
     /// <summary>
-    /// Of those who live by both: of one believed dead the other says no time, and this node may not have looked yet. Nothing from one who knows this node in an
-    /// earlier life only: whether that life's place in the table is this one's he says when he has heard of it.
+    /// Of those who live by both, and of the dead who keep their place with him, whom this node may not have looked for yet. Whom he knows in an earlier life keeps
+    /// its place with him when he hears of the later one. Nothing from one who knows this node so: whether he still has a place for it then he says when he has
+    /// heard of this life.
     /// </summary>
     private void AdoptSettled(IReadOnlyList<MemberRecord> records, NodeIdentity from, long now)
     {
@@ -107,12 +108,13 @@ internal sealed class Inbox(Beliefs beliefs, NameGuard nameGuard, SwimEffects ef
             return;
         }
 
-        var told = new List<(MemberEntry, int)>();
-        foreach (var record in records.Where(static record => record.State is MemberState.Alive or MemberState.Suspect))
+        var told = new List<(MemberEntry, MemberRecord)>();
+        foreach (var record in records.Where(static record => record.State is MemberState.Alive or MemberState.Suspect || record.IsDeadInPlace))
         {
-            if (beliefs.Find(record.Identity.Name) is { State: MemberState.Alive or MemberState.Suspect } entry && entry.Record.Identity == record.Identity)
+            if (beliefs.Find(record.Identity.Name) is { State: MemberState.Alive or MemberState.Suspect or MemberState.Dead } entry
+                && (entry.State != MemberState.Dead || record.IsDeadInPlace))
             {
-                told.Add((entry, record.UnsettledMilliseconds));
+                told.Add((entry, record));
             }
         }
 

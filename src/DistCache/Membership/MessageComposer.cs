@@ -52,7 +52,7 @@ internal sealed class MessageComposer(Beliefs beliefs, RumourQueue rumours)
         foreach (var rumour in chosen.Where(rumour => rumour.Record.Identity.Name != beliefs.Self.Name))
         {
             var entry = beliefs.Find(rumour.Record.Identity.Name);
-            records.Add(entry is null ? rumour.Record : rumour.Record with { UnsettledMilliseconds = beliefs.Settling.Remaining(entry, now) });
+            records.Add(entry is null ? rumour.Record : beliefs.Settling.Tell(rumour.Record, entry, now));
         }
     }
 

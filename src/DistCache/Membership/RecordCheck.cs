@@ -18,7 +18,8 @@ internal static class RecordCheck
             && record.Address is { Host.Length: > 0 and <= PeerAddress.MaximumHostLength, Port: > 0 and <= 65_535 }
             && record.Zone.Length <= MemberRecord.MaximumZoneLength
             && record.ReplicaCount is >= 0 and <= 7
-            && record.UnsettledMilliseconds >= 0;
+            && record.UnsettledMilliseconds >= 0
+            && record.WaitedMilliseconds >= 0;
         return isWellFormed ? null : Disbelief.Malformed;
     }
 }

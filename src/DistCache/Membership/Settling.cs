@@ -51,19 +51,21 @@ internal sealed class Settling(SwimTiming timing)
     /// but for those who have waited for the longest that they may: theirs is less. Whom it met before the first of them it did not see come.
     /// </summary>
     /// <param name="self">This node, which has just come where the other does not know of it.</param>
-    /// <param name="told">Members, and <see cref="MemberRecord.UnsettledMilliseconds"/> as the other says.</param>
+    /// <param name="told">Members, and what the other says of them.</param>
     /// <param name="now">Elapsed milliseconds.</param>
-    public void Adopt(MemberEntry self, IReadOnlyCollection<(MemberEntry Entry, int Unsettled)> told, long now)
+    public void Adopt(MemberEntry self, IReadOnlyCollection<(MemberEntry Entry, MemberRecord Record)> told, long now)
     {
         _lastChange = _hasAdopted ? _lastChange : long.MinValue;
         _hasAdopted = true;
-        var longest = told.Select(static member => member.Unsettled).Where(unsettled => unsettled <= LongestWait).DefaultIfEmpty().Max();
+        var longest = told.Select(static member => member.Record.UnsettledMilliseconds).Where(unsettled => unsettled <= LongestWait).DefaultIfEmpty().Max();
         _lastChange = longest > 0 ? Math.Max(_lastChange, now + longest - timing.SettleWindow) : _lastChange;
-        foreach (var (entry, unsettled) in told)
+        foreach (var (entry, record) in told)
         {
-            entry.IsSettled = unsettled == 0 || unsettled > LongestWait;
-            entry.UnsettledSince = entry.IsSettled ? null : unsettled == longest ? now + longest - timing.SettleWindow : now + unsettled - LongestWait;
-            MergeQuarantine(entry, unsettled, now);
+            // Who lives waits to count, who is dead to count no more.
+            var isWaiting = record.UnsettledMilliseconds > 0 && record.UnsettledMilliseconds <= LongestWait;
+            entry.IsSettled = isWaiting == (record.State == MemberState.Dead);
+            entry.UnsettledSince = entry.IsSettled == entry.IsLive ? null : Math.Min(now - record.WaitedMilliseconds, Math.Min(_lastChange, entry.UnsettledSince ?? now));
+            MergeQuarantine(entry, record.UnsettledMilliseconds, now);
         }
 
         if (!told.Any(member => member.Entry == self))
@@ -89,25 +91,12 @@ internal sealed class Settling(SwimTiming timing)
         return true;
     }
 
-    /// <summary>What this node says about it to others: see <see cref="MemberRecord.UnsettledMilliseconds"/>.</summary>
-    public int Remaining(MemberEntry entry, long now)
+    /// <summary>What this node says about it to others: for how much longer it waits, and for how long it has.</summary>
+    public MemberRecord Tell(MemberRecord record, MemberEntry entry, long now)
     {
-        if (!entry.IsLive || entry.State == MemberState.Leaving)
-        {
-            return 0;
-        }
-
-        if (entry.QuarantinedUntil > now)
-        {
-            return (int)(entry.QuarantinedUntil - now);
-        }
-
-        if (entry.IsSettled)
-        {
-            return 0;
-        }
-
-        return entry.UnsettledSince is null ? (int)timing.SettleWindow : (int)Math.Max(1, Due(entry) - now);
+        var remaining = Remaining(entry, now);
+        var waited = remaining > 0 && entry.UnsettledSince is { } since ? now - since : 0;
+        return record with { UnsettledMilliseconds = remaining, WaitedMilliseconds = (int)Math.Min(waited, LongestWait) };
     }
 
     /// <summary>When <see cref="Settle"/> has something to do for it; never while it has not.</summary>
@@ -163,6 +152,26 @@ internal sealed class Settling(SwimTiming timing)
     /// <summary>Else everybody counts who lives.</summary>
     public static bool IsAnybodySettled(IReadOnlyCollection<MemberEntry> entries, long now) =>
         Settled(entries, now).Exists(static entry => entry.IsLive);
+
+    private int Remaining(MemberEntry entry, long now)
+    {
+        if (entry.State is MemberState.Leaving or MemberState.Left)
+        {
+            return 0;
+        }
+
+        if (entry.IsLive && entry.QuarantinedUntil > now)
+        {
+            return (int)(entry.QuarantinedUntil - now);
+        }
+
+        if (entry.UnsettledSince is not null)
+        {
+            return (int)Math.Max(1, Due(entry) - now);
+        }
+
+        return entry.IsSettled == entry.IsLive ? 0 : (int)timing.SettleWindow;
+    }
 
     private static List<MemberEntry> Settled(IReadOnlyCollection<MemberEntry> entries, long now)
     {

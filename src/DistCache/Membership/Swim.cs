@@ -57,8 +57,8 @@ internal sealed class Swim
     /// <summary>It found others, who may be as new as itself, and nothing about its name or its life is open.</summary>
     public bool HasMet => HasOthers && _beliefs.Namesake is null && _question is null;
 
-    /// <summary>And somebody counts for the table.</summary>
-    public bool HasJoined => HasMet && _beliefs.Entries.Any(static entry => entry.IsSettled);
+    /// <summary>And somebody who lives counts for the table.</summary>
+    public bool HasJoined => HasMet && _beliefs.Entries.Any(static entry => entry is { IsSettled: true, IsLive: true });
 
     /// <summary>0 is well; see <see cref="LocalHealth"/>.</summary>
     public int HealthScore => _health.Score;

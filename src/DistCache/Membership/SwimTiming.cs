@@ -42,6 +42,7 @@ internal sealed record SwimTiming
 
     private const int SuspicionMultiplier = 4;
     private const int RetransmitMultiplier = 4;
+    private const int MinimumTellings = 8;
 
     /// <summary>Two removals within it put a member in quarantine; one false one makes everybody patient with it for as long.</summary>
     public const long RemovalMemory = 10 * 60_000;
@@ -98,6 +99,6 @@ internal sealed record SwimTiming
 
     public long SuspicionMaximum(int members) => SuspicionMaximumFactor * SuspicionMinimum(members);
 
-    /// <summary>4 × ⌈log10(n + 1)⌉: after so many tellings practically every member knows.</summary>
-    public static int RetransmitLimit(int members) => RetransmitMultiplier * (int)Math.Ceiling(Math.Log10(members + 1));
+    /// <summary>4 × ⌈log10(n + 1)⌉, 8 at least: after so many tellings practically every member knows. With 4 one of seven to nine missed a rumour now and then.</summary>
+    public static int RetransmitLimit(int members) => Math.Max(MinimumTellings, RetransmitMultiplier * (int)Math.Ceiling(Math.Log10(members + 1)));
 }

@@ -5,7 +5,7 @@ namespace DistCache.Wire;
 /// <summary>The messages about members; docs/wire-protocol.md has their table.</summary>
 internal static class MembershipCodec
 {
-    private const int MemberFields = 8;
+    private const int MemberFields = 9;
     private const int MaximumZoneBytes = MemberRecord.MaximumZoneLength * 4;
 
     /// <summary>[target, members]</summary>
@@ -75,7 +75,7 @@ internal static class MembershipCodec
         return reply;
     }
 
-    /// <summary>[[identity, refutation, state, address, zone, replica count, accuser, unsettled ms], …]</summary>
+    /// <summary>[[identity, refutation, state, address, zone, replica count, accuser, unsettled ms, waited ms], …]</summary>
     private static void Write(in MessagePackWriter writer, IReadOnlyList<MemberRecord> members)
     {
         writer.WriteArrayHeader(members.Count);
@@ -90,6 +90,7 @@ internal static class MembershipCodec
             writer.Write((long)member.ReplicaCount);
             writer.WriteString(member.Accuser.ToString());
             writer.Write((long)member.UnsettledMilliseconds);
+            writer.Write((long)member.WaitedMilliseconds);
         }
     }
 
@@ -112,7 +113,7 @@ internal static class MembershipCodec
 
     private static MemberRecord ReadMember(ref MessagePackReader reader)
     {
-        var extra = reader.ReadFields(MemberFields);
+        var extra = reader.ReadFields(MemberFields - 1);
         var member = new MemberRecord(
             ElementCodec.ReadIdentity(ref reader),
             reader.ReadUInt32(),
@@ -122,6 +123,13 @@ internal static class MembershipCodec
             (int)reader.ReadUpTo(byte.MaxValue),
             ReadAccuser(ref reader),
             (int)reader.ReadUpTo(int.MaxValue));
+        if (extra > 0)
+        {
+            // Nodes from before it was told end here.
+            member = member with { WaitedMilliseconds = (int)reader.ReadUpTo(int.MaxValue) };
+            extra--;
+        }
+
         reader.Skip(extra);
         return member;
     }

@@ -30,10 +30,6 @@ public sealed class SettlingScenarios
         cluster.Converge(TimeSpan.FromSeconds(1));
     }
 
-    /// <summary>
-    /// Asked of those who saw the first one come, and of itself: whoever comes later learns how long the first has still to wait, not
-    /// since when it has waited, and may let further churn postpone it for three windows of its own.
-    /// </summary>
     [Test]
     public void Join_OneMoreBeforeEachSettleWindowEnds_FirstCountsAfterThreeWindows([Values] ClusterProfile profile)
     {
@@ -54,6 +50,76 @@ public sealed class SettlingScenarios
 
         cluster.Simulation.Run(cluster.SettleWindow);
         cluster.Converge(cluster.SettleWindow * 4);
+    }
+
+    /// <summary>
+    /// Whoever comes while others wait builds the same table as those who saw them come, also when still more come after it: all differ by no more than the
+    /// way of the news.
+    /// </summary>
+    [Test]
+    public void Join_OneMoreBeforeEachSettleWindowEnds_TablesDifferForNoLongerThanNewsTravels([Values] ClusterProfile profile, [Values(0.6, 0.8)] double windows, [Range(1, 3)] int seed)
+    {
+        using var cluster = new Cluster(3, profile, seed).Form();
+        for (var joins = 0; joins < 8; joins++)
+        {
+            cluster.Simulation.Schedule(cluster.SettleWindow * windows * joins, null, cluster.Add().Start);
+        }
+
+        var longest = LongestDifference(cluster, cluster.SettleWindow * ((windows * 8) + 4));
+
+        TestContext.Out.WriteLine($"Tables differed for up to {longest.TotalSeconds:F2} s.");
+        Assert.That(longest, Is.LessThan(5 * TimeSpan.FromMilliseconds(cluster.Timing.GossipInterval)), () => cluster.Simulation.Describe());
+        cluster.Converge(TimeSpan.FromSeconds(1));
+    }
+
+    /// <summary>
+    /// It is back before anybody missed it and keeps its place with those who saw it before; a newcomer that finds it first must know that, too.
+    /// </summary>
+    [Test]
+    public void Join_WhileAnotherOneStartsAnew_TablesDifferForNoLongerThanNewsTravels([Values] ClusterProfile profile, [Range(1, 10)] int seed)
+    {
+        using var cluster = new Cluster(3, profile, seed).Form();
+        cluster.Nodes[1].Crash();
+        cluster.Add().Start();
+        cluster.Nodes[1].Start();
+
+        var longest = LongestDifference(cluster, cluster.SettleWindow * 4);
+
+        Assert.That(longest, Is.LessThan(5 * TimeSpan.FromMilliseconds(cluster.Timing.GossipInterval)), () => cluster.Simulation.Describe());
+        cluster.Converge(TimeSpan.FromSeconds(1));
+    }
+
+    /// <summary>Another process takes its work over, under another name, before the place of the dead is given to others.</summary>
+    [Test]
+    public void Join_WhileADeadOneKeepsItsPlace_TablesDifferForNoLongerThanNewsTravels([Values] ClusterProfile profile, [Range(1, 5)] int seed)
+    {
+        using var cluster = new Cluster(4, profile, seed).Form();
+        var dead = cluster.Nodes[3];
+        dead.Crash();
+        cluster.RunUntilAll(cluster.Others(dead), dead, MemberState.Dead, TimeSpan.FromSeconds(10));
+        cluster.Add().Start();
+
+        var longest = LongestDifference(cluster, cluster.SettleWindow * 4);
+
+        Assert.That(longest, Is.LessThan(5 * TimeSpan.FromMilliseconds(cluster.Timing.GossipInterval)), () => cluster.Simulation.Describe());
+        cluster.Converge(TimeSpan.FromSeconds(1));
+        Assert.That(Counts(cluster.Others(dead), dead), Is.All.False);
+    }
+
+    /// <summary>How long the tables of those who have joined differed at a stretch.</summary>
+    private static TimeSpan LongestDifference(Cluster cluster, TimeSpan time)
+    {
+        var (longest, same) = (TimeSpan.Zero, cluster.Simulation.Elapsed);
+        cluster.Simulation.RunUntil(
+            () =>
+            {
+                var tables = cluster.Simulation.RunningNodes.Where(node => node.Process.Membership.HasJoined).Select(node => string.Join(' ', node.Process.Membership.Settled));
+                same = tables.Distinct().Count() == 1 ? cluster.Simulation.Elapsed : same;
+                longest = cluster.Simulation.Elapsed - same > longest ? cluster.Simulation.Elapsed - same : longest;
+                return false;
+            },
+            time);
+        return longest;
     }
 
     /// <summary>Gives when all saw it again.</summary>

@@ -35,6 +35,14 @@ public sealed class StartScenarios
         cluster.Converge(cluster.SettleWindow * 4);
     }
 
+    /// <summary>Whom the rumour misses hears of it by a probe or an exchange, seconds later.</summary>
+    [Test]
+    public void Join_WhereNobodyReadsOrWrites_IsKnownToAllAsSoonAsRumoursTravel([Values(7, 8, 9)] int nodes)
+    {
+        var missed = Enumerable.Range(1, 200).Where(seed => !IsKnownSoon(nodes, seed));
+        Assert.That(missed, Is.Empty, "These seeds' joins missed somebody.");
+    }
+
     [Test]
     public void Start_InEveryOrder_OneCluster([Values(3, 5, 10)] int nodes, [Values(0, 50, 2_000)] int millisecondsBetween)
     {
@@ -172,6 +180,15 @@ public sealed class StartScenarios
             cluster.Simulation.Run(TimeSpan.FromMilliseconds(100));
             cluster.Converge(TimeSpan.FromSeconds(10));
         }
+    }
+
+    private static bool IsKnownSoon(int nodes, int seed)
+    {
+        using var cluster = new Cluster(nodes, ClusterProfile.Fast, seed, seeds: 1).Form();
+        var newcomer = cluster.Add();
+        newcomer.Start();
+        cluster.Simulation.Run(6 * TimeSpan.FromMilliseconds(cluster.Timing.GossipInterval));
+        return cluster.Nodes.All(node => Cluster.Find(node, newcomer) is not null);
     }
 
     private static IEnumerable<int[]> Orders(int[] rest) => rest.Length <= 1

@@ -307,62 +307,6 @@ public sealed class GossipLoopTests
         Assert.That(nodes[1].StateOf(nodes[0]), Is.EqualTo(MemberState.Alive));
     }
 
-    /// <summary>
-    /// 1. Three ask for the same exchange. 2. It ends, since nobody answers. 3. One of them blocks where it goes on. 4. The others must go on
-    /// all the same.
-    /// </summary>
-    [Test]
-    public async Task Exchange_CallerThatBlocksWhereItGoesOn_HoldsUpNoOther(CancellationToken token)
-    {
-        var nodes = Start("a:1", "b:1");
-        _network.Time.Advance(TimeSpan.FromSeconds(5));
-        _network.Silent.Add(nodes[1].Address);
-        var waiting = 3;
-        var allWentOn = new TaskCompletionSource();
-        var callers = Enumerable.Range(0, 3).Select(async _ =>
-        {
-            await nodes[0].Loop.ExchangeAsync(nodes[1].Address, CancellationToken.None);
-            if (Interlocked.Decrement(ref waiting) == 0)
-            {
-                allWentOn.SetResult();
-            }
-
-            // Of a thread that waits for a task the pool knows, and gives another one at once.
-            Assert.That(allWentOn.Task.Wait(Patience.Milliseconds, token), "another caller waits for this one");
-        }).ToArray();
-        _network.Time.Run = callback => ThreadPool.QueueUserWorkItem(_ => callback());
-        _network.Time.Advance(TimeSpan.FromSeconds(1));
-        while (!Task.WhenAll(callers).IsCompleted)
-        {
-            token.ThrowIfCancellationRequested();
-            _network.Time.Advance(TimeSpan.Zero);
-            await Task.Yield();
-        }
-
-        await Task.WhenAll(callers);
-    }
-
-    /// <summary>While tables differ every refusal asks for one, and among many members each of them is long.</summary>
-    [Test]
-    public async Task Exchange_AskedForAllTheTime_IsMadeAgainAfterAPause()
-    {
-        var nodes = Start(Addresses);
-        _network.Time.Advance(TimeSpan.FromSeconds(5));
-        var exchanges = Addresses.ToDictionary(PeerAddress.Parse, static _ => 0);
-        _network.Sent = (to, request) => exchanges[to] += request is ExchangeRequest ? 1 : 0;
-        for (var i = 0; i < 1_000; i++)
-        {
-            await nodes[0].Loop.ExchangeAsync(nodes[1].Address, CancellationToken.None);
-            _network.Time.Advance(TimeSpan.FromMilliseconds(1));
-        }
-
-        await nodes[0].Loop.ExchangeAsync(nodes[2].Address, CancellationToken.None);
-
-        var most = (int)(TimeSpan.FromSeconds(1) / GossipLoop.ExchangePause) + 1;
-        Assert.That(exchanges[nodes[1].Address], Is.InRange(most - 2, most), "and one of its own, perhaps");
-        Assert.That(exchanges[nodes[2].Address], Is.Positive, "another address");
-    }
-
     private MemoryNode[] Start(params string[] addresses) =>
         [.. addresses.Select(address =>
         {

@@ -291,7 +291,7 @@ public sealed class SwimTests
     public void Newcomer_ThatIsToldHowLongOthersHaveToWait_CountsThemThen(bool isItsNameKnown, int expected)
     {
         var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1);
-        var longest = Record("Alive 1.0") with { Identity = new NodeIdentity(NodeName.Parse("longest"), 1), UnsettledMilliseconds = 300 };
+        var longest = Record("Alive 1.0") with { Identity = new NodeIdentity(NodeName.Parse("longest"), 1), UnsettledMilliseconds = 300, WaitedMilliseconds = 8_700 };
         MemberRecord[] records = [teller, Record("Alive 10.5") with { UnsettledMilliseconds = 2_000 }, longest];
         if (isItsNameKnown)
         {
@@ -338,6 +338,34 @@ public sealed class SwimTests
         Assert.That(Counting(1), Is.EqualTo(new[] { "self", "teller" }));
         Tick(502);
         Assert.That(Counting(502), Is.EqualTo(new[] { "peer", "self", "teller" }));
+    }
+
+    /// <summary>It came back and met this node first: who has not heard of that yet keeps its place when he does.</summary>
+    [Test]
+    public void Newcomer_ToldByOneWhoKnowsAnotherInAnEarlierLife_CountsThatOneAsHeWill()
+    {
+        var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1);
+        _swim.Exchanged(Record("Alive 11.0").Identity, new ExchangeRequest([Record("Alive 11.0") with { UnsettledMilliseconds = 3_000 }]), At(0));
+
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, Record("Alive 10.5"), _swim.Self with { UnsettledMilliseconds = 3_000 }]), At(1));
+
+        Assert.That(Counting(1), Is.EqualTo(new[] { "peer", "teller" }));
+        Assert.That(Believed(), Is.EqualTo("Alive 11.0"));
+    }
+
+    /// <summary>Beside others, who own by the same table.</summary>
+    [TestCase(500, true)]
+    [TestCase(0, false)]
+    public void Newcomer_ToldOfADeadOne_KeepsItsPlaceForAsLongAsTheOthersDo(int milliseconds, bool hasPlace)
+    {
+        var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1);
+        var dead = Record("Dead 10.5") with { UnsettledMilliseconds = milliseconds, WaitedMilliseconds = milliseconds == 0 ? 0 : 8_500 };
+
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, dead, _swim.Self]), At(0));
+
+        Assert.That(Counting(0), Is.EqualTo(hasPlace ? new[] { "peer", "self", "teller" } : ["self", "teller"]));
+        Tick(501);
+        Assert.That(Counting(501), Is.EqualTo(new[] { "self", "teller" }));
     }
 
     /// <summary>A newcomer does not count yet; it must not wait for what it would get from the dead.</summary>
@@ -390,6 +418,7 @@ public sealed class SwimTests
         yield return new TestCaseData(good with { Zone = new string('z', 65) }).Returns(Disbelief.Malformed).SetArgDisplayNames("zone");
         yield return new TestCaseData(good with { ReplicaCount = 8 }).Returns(Disbelief.Malformed).SetArgDisplayNames("replicas");
         yield return new TestCaseData(good with { UnsettledMilliseconds = -1 }).Returns(Disbelief.Malformed).SetArgDisplayNames("unsettled");
+        yield return new TestCaseData(good with { WaitedMilliseconds = -1 }).Returns(Disbelief.Malformed).SetArgDisplayNames("waited");
     }
 
     [TestCaseSource(nameof(Unbelievable))]

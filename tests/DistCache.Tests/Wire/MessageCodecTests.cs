@@ -129,8 +129,8 @@ internal sealed class MessageCodecTests
         4,
         true)]
     [TestCase(
-        "95 20 CE00011170 CF1122334455667788 92A76E6F64652DC3A4CF0000019AB697E87B 919892A76E6F64652DC3A4CF0000019AB697E87B"
-        + "030192AB323030313A6462383A3A31CD1DB0A67A6F6E652D3102A761636375736572CD05DC",
+        "95 20 CE00011170 CF1122334455667788 92A76E6F64652DC3A4CF0000019AB697E87B 919992A76E6F64652DC3A4CF0000019AB697E87B"
+        + "030192AB323030313A6462383A3A31CD1DB0A67A6F6E652D3102A761636375736572CD05DCCD07D0",
         7,
         true)]
     [TestCase(
@@ -144,6 +144,16 @@ internal sealed class MessageCodecTests
             : Encode(SampleMessages.Replies().ElementAt(index));
 
         Assert.That(Convert.ToHexString(encoded), Is.EqualTo(bytes.Replace(" ", "", StringComparison.Ordinal)));
+    }
+
+    [Test]
+    public void Member_FromBeforeItsWaitWasTold_IsRead()
+    {
+        const string Earlier = "9424CE00011170CF1122334455667788919892A76E6F64652DC3A4CF0000019AB697E87B030192AB323030313A6462383A3A31CD1DB0A67A6F6E652D3102A761636375736572CD05DC";
+
+        var gossip = (GossipRequest)Decode(Convert.FromHexString(Earlier), isRequest: true)!;
+
+        Assert.That(gossip.Rumours, Is.EqualTo(new[] { SampleMessages.Member with { WaitedMilliseconds = 0 } }));
     }
 
     [Test]

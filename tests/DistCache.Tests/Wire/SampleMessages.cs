@@ -15,7 +15,7 @@ internal static class SampleMessages
     public static readonly RemainingTime Remaining = new(60_000, 5_000, 17);
 
     public static readonly MemberRecord Member = new(
-        Identity, 3, MemberState.Suspect, Address, "zone-1", 2, NodeName.Parse("accuser"), 1_500);
+        Identity, 3, MemberState.Suspect, Address, "zone-1", 2, NodeName.Parse("accuser"), 1_500, 2_000);
 
     public static readonly EntryRecord Entry = new(Bytes("key"), Version, Remaining, EntryFlags.Tombstone, Bytes("value"));
 
