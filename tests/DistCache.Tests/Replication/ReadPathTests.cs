@@ -276,6 +276,8 @@ public sealed class ReadPathTests
         await cluster.Nodes[0].GetAsync(key);
         cluster.Nodes[0].Memory.Read(key, new byte[1], renew: false, out var info, out _);
         Assert.That((info.Version, info.IsTombstone), Is.EqualTo((newer, isTombstone)));
+        cluster.Time.Advance(TimeSpan.FromSeconds(58));
+        Assert.That(cluster.Nodes[0].Held(key), Is.Null, "it lives no longer for that");
     }
 
     /// <summary>Who answered may have become a stranger since, to whose adversaries this node has yielded.</summary>
@@ -360,6 +362,16 @@ public sealed class ReadPathTests
         Assert.That(replica.Held(key), Is.Not.Null);
         cluster.Time.Advance(TimeSpan.FromSeconds(3));
         Assert.That(replica.Held(key), Is.Null, "never late");
+    }
+
+    [Test]
+    public async Task SlidingEntry_WithAShortWindow_IsToldOfAtOnce()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        await cluster.Nodes[0].SetAsync(key, [1], new RemainingTime(Expiration.Never, 9_999, 0));
+        await cluster.Nodes[0].GetAsync(key);
+        Assert.That(cluster.Delivered.Select(static delivery => delivery.Request).OfType<TouchRequest>().Where(static touch => touch.Renewals.Count > 0), Is.Not.Empty);
     }
 
     [Test]

@@ -571,12 +571,14 @@ public sealed class WritePathTests
         using var cluster = new InMemoryCluster("a", "b");
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
         cluster.Fault = static (_, _, _) => Refused;
-        await cluster.Nodes[1].SetAsync(key, [2]);
+        await cluster.Nodes[1].SetAsync(key, [2], new RemainingTime(60_000, 0, 0));
         var lost = 0;
         cluster.Fault = (_, _, request) => request is ReplicateRequest && lost++ == 0 ? Refused : null;
         cluster.Time.Advance(TimeSpan.FromSeconds(3));
         Assert.That(lost, Is.Positive, "the first offer is lost");
         Assert.That(cluster.Nodes[0].Held(key), Is.EqualTo(new byte[] { 2 }));
+        cluster.Time.Advance(TimeSpan.FromSeconds(57));
+        Assert.That(cluster.Nodes[0].Held(key), Is.Null, "it lives no longer for that");
     }
 
     /// <summary>Else the owner without room would go on giving what it had.</summary>
