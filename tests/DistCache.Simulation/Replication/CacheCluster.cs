@@ -41,6 +41,12 @@ internal sealed class CacheCluster : IDisposable
     /// <summary>Every read is judged when it ends; else, where the promise about reads does not hold, only those after quiet.</summary>
     public bool JudgesReads { get; set; } = true;
 
+    /// <summary>While tables differ reads are promised nothing; over good links that is too short to tell.</summary>
+    public bool JudgesWhileTablesDiffer { get; set; } = true;
+
+    /// <summary>So much older than promised a read may be, where messages are lost; one of which all messages were lost has no answer.</summary>
+    public TimeSpan Staleness { get; init; }
+
     public int Reads { get; private set; }
 
     /// <summary>But for those that a node refused because it had stopped.</summary>
@@ -97,6 +103,8 @@ internal sealed class CacheCluster : IDisposable
         Simulation.RunUntil(() => answer.IsCompleted, TimeSpan.FromSeconds(3), "it answers");
         return answer.Result;
     }
+
+    private bool HasOneTable => Simulation.RunningNodes.Select(node => CacheOf(node).Replicator.Ownership.Current.Table.Hash).Distinct().Count() == 1;
 
     /// <summary>Nobody is passed over because its answers take longer than a writer waits for a replica.</summary>
     private bool IsQuick => 2 * Members.Network.Default.MaximumDelay < Options.Timeout / 4;
@@ -254,12 +262,12 @@ internal sealed class CacheCluster : IDisposable
 
     private async Task ReadAndJudgeAsync(SimulatedNode node, string key)
     {
-        var (start, hadStopped) = (Simulation.Elapsed, CacheOf(node).HasStopped);
+        var (start, hadStopped, isPromised) = (Simulation.Elapsed, CacheOf(node).HasStopped, JudgesWhileTablesDiffer || HasOneTable);
         var (answered, value) = await CacheOf(node).ReadAsync(key);
         Reads++;
-        var wrong = answered ? History.Judge(key, value, start, Simulation.Elapsed) : hadStopped ? null : $"{key} was not answered";
+        var wrong = answered ? History.Judge(key, value, start - Staleness, Simulation.Elapsed) : hadStopped || Staleness > TimeSpan.Zero ? null : $"{key} was not answered";
         History.Use(key, Simulation.Elapsed);
-        if (JudgesReads && wrong is not null)
+        if (JudgesReads && isPromised && (JudgesWhileTablesDiffer || HasOneTable) && wrong is not null)
         {
             Simulation.Trace.Errors.Add($"On {node.Name} at {start}: {wrong}");
         }

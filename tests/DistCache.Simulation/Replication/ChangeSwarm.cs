@@ -3,8 +3,9 @@ using DistCache.Simulation.Membership;
 namespace DistCache.Simulation.Replication;
 
 /// <summary>
-/// Nodes start, join, leave, crash and come back at random, one at a time, and each that goes as soon as all say that it may; nothing else is wrong. Every write
-/// on every node is acknowledged, and every read as promised, from the first moment on. Seeds as in <see cref="CacheSwarm"/>, 80 unless set.
+/// Nodes start, join, leave, crash and come back at random, one at a time, and each that goes as soon as all say that it may. Links are good; or, with every
+/// third seed, messages are late, overtake each other and come twice, and nodes stand still, all of it for less than anybody is passed over for. Every write on
+/// every node is acknowledged, and every read as promised, from the first moment on. Seeds as in <see cref="CacheSwarm"/>, 80 unless set.
 /// </summary>
 public sealed class ChangeSwarm
 {
@@ -15,6 +16,10 @@ public sealed class ChangeSwarm
 
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan LongestGap = TimeSpan.FromSeconds(2);
+
+    /// <summary>There and back, with a hiccup between, in less than a quarter of the default timeout: so long a writer waits for a copy.</summary>
+    private static readonly Link SlowLink = Link.Good with { MaximumDelay = TimeSpan.FromMilliseconds(30), Duplication = 0.3 };
+    private static readonly TimeSpan LongestHiccup = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Copies are restored, and what was passed over has got what it missed, within this.</summary>
     private static readonly TimeSpan SafeWithin = TimeSpan.FromMinutes(1);
@@ -34,6 +39,13 @@ public sealed class ChangeSwarm
         var nodes = shape.Next(2, MostNodes - 1);
         using var cluster = new CacheCluster(nodes, seed, Keys, options) { ValueBytes = seed % 4 == 0 ? CacheProcess.MaximumValueBytes : sizeof(int) };
         var simulation = cluster.Simulation;
+        var isSlow = seed % 3 == 0;
+        if (isSlow)
+        {
+            cluster.Members.Network.Default = SlowLink;
+            cluster.JudgesWhileTablesDiffer = false;
+        }
+
         cluster.Members.Seeds.Clear();
         foreach (var node in cluster.Nodes)
         {
@@ -47,6 +59,11 @@ public sealed class ChangeSwarm
         for (var i = 0; i < Changes; i++)
         {
             ChangeOne(cluster);
+            if (isSlow)
+            {
+                HiccupOne(cluster);
+            }
+
             simulation.Run(simulation.Random.Next(2) * LongestPause * simulation.Random.NextDouble());
             cluster.CheckErrors();
         }
@@ -76,6 +93,15 @@ public sealed class ChangeSwarm
             WaitUntilSafe(cluster);
             End(cluster, node, random.Next(4));
         }
+    }
+
+    private static void HiccupOne(CacheCluster cluster)
+    {
+        var running = cluster.Simulation.RunningNodes.ToArray();
+        var node = running[cluster.Simulation.Random.Next(running.Length)];
+        node.Pause();
+        cluster.Simulation.Run(LongestHiccup * cluster.Simulation.Random.NextDouble());
+        node.Resume();
     }
 
     private static void End(CacheCluster cluster, SimulatedNode node, int how)

@@ -85,12 +85,17 @@ internal sealed class InMemoryCluster : IDisposable
         for (var i = 0; ; i++)
         {
             var key = Encoding.UTF8.GetBytes($"key{i}");
-            var routing = viewer.Replicator.Ownership.Current;
-            if (routing.Table.Nodes[routing.Table.Owners(Slot.Of(key))[0]].Name == primary.Identity.Name && skip-- == 0)
+            if (IsLedBy(viewer, primary, key) && skip-- == 0)
             {
                 return key;
             }
         }
+    }
+
+    public static bool IsLedBy(InMemoryNode viewer, InMemoryNode primary, byte[] key)
+    {
+        var table = viewer.Replicator.Ownership.Current.Table;
+        return table.Nodes[table.Owners(Slot.Of(key))[0]].Name == primary.Identity.Name;
     }
 
     /// <summary>A key that the viewer does not own.</summary>

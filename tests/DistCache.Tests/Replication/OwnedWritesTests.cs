@@ -1,6 +1,7 @@
 using System.Text;
 using DistCache.Entries;
 using DistCache.Peers;
+using DistCache.Tests.Wire;
 
 namespace DistCache.Tests.Replication;
 
@@ -60,6 +61,7 @@ public sealed class OwnedWritesTests
     public void Replicate_OfAVersionFromTheFarFuture_IsRefusedAndChangesNothing()
     {
         using var cluster = new InMemoryCluster("a", "b");
+        using var counted = new CountedMetrics();
         var node = cluster.Nodes[1];
         var key = InMemoryCluster.KeyLedBy(node, node);
         var future = (ulong)cluster.Time.GetUtcNow().AddHours(25).ToUnixTimeMilliseconds() << 16;
@@ -71,6 +73,29 @@ public sealed class OwnedWritesTests
         {
             Assert.That(reply.Outcome, Is.EqualTo(ReplicateOutcome.Refused));
             Assert.That(node.Held(key), Is.Null);
+            Assert.That(node.Clock.Current, Is.LessThan(future));
+            Assert.That(counted["distcache.replication.refused/future_version"], Is.EqualTo(1));
+        });
+    }
+
+    [Test]
+    public async Task Write_OfAVersionFromTheFarFuture_IsLedByNobodyAndChangesNothing()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        using var counted = new CountedMetrics();
+        var node = cluster.Nodes[1];
+        var key = InMemoryCluster.KeyLedBy(node, node);
+        var future = (ulong)cluster.Time.GetUtcNow().AddHours(25).ToUnixTimeMilliseconds() << HybridClock.CounterBits;
+        var request = new WriteRequest(key, false, new EntryVersion(future, 1), RemainingTime.Unlimited, new byte[] { 1 }, WriteAck.Majority, TableHash: 0, PassedOver: false);
+
+        var reply = (WriteReply)await node.Replicator.Owned.HandleAsync(request);
+
+        Assert.Multiple(() =>
+        {
+            Assert.That((reply.Outcome, reply.Copies), Is.EqualTo((WriteOutcome.Unavailable, 0)));
+            Assert.That(cluster.Nodes.Select(each => each.Held(key)), Is.All.Null);
+            Assert.That(node.Clock.Current, Is.LessThan(future));
+            Assert.That(counted["distcache.replication.refused/future_version"], Is.EqualTo(1));
         });
     }
 
@@ -78,6 +103,7 @@ public sealed class OwnedWritesTests
     public void Replicate_ToANodeThatDoesNotOwnTheSlot_IsNotMine()
     {
         using var cluster = new InMemoryCluster("a", "b", "c");
+        using var counted = new CountedMetrics();
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
         var stranger = cluster.Nodes.Except(cluster.OwnersOf(key)).Single();
         var entry = new EntryRecord(key, new EntryVersion(1, 1), RemainingTime.Unlimited, EntryFlags.None, new byte[] { 1 });
@@ -85,23 +111,33 @@ public sealed class OwnedWritesTests
         {
             Assert.That(stranger.Replicator.Owned.Handle(new ReplicateRequest(entry, 0, StandIn: false)).Outcome, Is.EqualTo(ReplicateOutcome.NotMine));
             Assert.That(stranger.Held(key), Is.Null);
+            Assert.That(counted["distcache.replication.refused/not_mine"], Is.EqualTo(1));
             Assert.That(stranger.Replicator.Owned.Handle(new ReplicateRequest(entry, 0, StandIn: true)).Outcome, Is.EqualTo(ReplicateOutcome.Applied));
         });
     }
 
+    /// <summary>The second time after half of their life: they live no longer for that, be it counted from the write or from the last use.</summary>
     [Test]
-    public void Copies_ThatComeTwice_ChangeNothing()
+    public void Copies_ThatComeTwice_ChangeNothing([Values] bool areSliding)
     {
-        using var cluster = new InMemoryCluster("a", "b");
+        using var cluster = new InMemoryCluster("a");
         var node = cluster.Nodes[0];
+        var life = areSliding ? new RemainingTime(Expiration.Never, 60_000, 30_000) : new RemainingTime(30_000, 0, 0);
         EntryRecord[] batch = [.. Enumerable.Range(0, 50).Select(i => new EntryRecord(
-            Encoding.UTF8.GetBytes($"key{i}"), new EntryVersion(node.Clock.Next(), 1), new RemainingTime(60_000, 0, 0), i % 5 == 0 ? EntryFlags.Tombstone : EntryFlags.None, i % 5 == 0 ? default : new byte[] { 1 }))];
-        Take();
+            Encoding.UTF8.GetBytes($"key{i}"), new EntryVersion(node.Clock.Next(), 1), i % 5 == 0 ? new RemainingTime(60_000, 0, 0) : life, i % 5 == 0 ? EntryFlags.Tombstone : EntryFlags.None, i % 5 == 0 ? default : new byte[] { 1 }))];
+        Take(late: TimeSpan.Zero);
+        cluster.Time.Advance(TimeSpan.FromSeconds(15));
         var before = (node.Memory.Statistics.Entries, node.Memory.Statistics.Tombstones, node.Memory.Statistics.Bytes, Digests());
-        Take();
+        Take(late: TimeSpan.FromSeconds(15));
         Assert.That((node.Memory.Statistics.Entries, node.Memory.Statistics.Tombstones, node.Memory.Statistics.Bytes, Digests()), Is.EqualTo(before));
+        cluster.Time.Advance(TimeSpan.FromSeconds(14));
+        Assert.That(Array.FindAll(batch, entry => node.Held(entry.Key.ToArray()) is not null), Has.Length.EqualTo(40));
+        cluster.Time.Advance(TimeSpan.FromSeconds(2));
+        Assert.That(Array.FindAll(batch, entry => node.Held(entry.Key.ToArray()) is not null), Is.Empty);
 
-        void Take() => Array.ForEach(batch, entry => node.Replicator.Owned.Take(entry, out _));
+        // What remained when it was sent; of a window what was idle by then, which whoever sends it again counts on.
+        void Take(TimeSpan late) => Array.ForEach(
+            batch, entry => node.Replicator.Owned.Take(areSliding ? entry with { Remaining = entry.Remaining with { Idle = entry.Remaining.Idle + (long)late.TotalMilliseconds } } : entry, out _));
 
         long Digests() => batch.Aggregate(0L, (sum, entry) => sum ^ node.Memory.DigestOf(Slot.Of(entry.Key.Span)));
     }

@@ -30,6 +30,40 @@ public sealed class PeerCallsTests
         });
     }
 
+    /// <summary>One that nobody pings for lack of debts must not be passed over for ever.</summary>
+    [Test]
+    public async Task Breaker_AfterAMoment_LetsSomebodyTryAgain()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var calls = cluster.Nodes[0].Replicator.Calls;
+        cluster.Fault = static (_, _, _) => PeerFault.TimedOut;
+        await SendAsync(cluster, new ReadRequest(new byte[] { 1 }, 0, Renew: false, WithValue: false, AsHolder: true));
+        cluster.Time.Advance(DistCache.Replication.PeerCalls.BreakerOpenTime - TimeSpan.FromMilliseconds(1));
+        Assert.That(calls.IsUsable(Other(cluster)), Is.False);
+        cluster.Time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.That(calls.IsUsable(Other(cluster)), Is.True);
+    }
+
+    [Test]
+    public async Task Answers_ByAnotherTable_BringOneExchangeInAWhile()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var exchanges = 0;
+        cluster.Nodes[0].Replicator.Calls.Exchange = (_, _) =>
+        {
+            exchanges++;
+            return ValueTask.CompletedTask;
+        };
+        cluster.Replied = static _ => new WriteReply(WriteOutcome.Acknowledged, TableHash: 1, 1, 1);
+        var request = new ReadRequest(new byte[] { 1 }, 0, Renew: false, WithValue: false, AsHolder: false);
+        await SendAsync(cluster, request);
+        await SendAsync(cluster, request);
+        Assert.That(exchanges, Is.EqualTo(1));
+        cluster.Time.Advance(TimeSpan.FromMilliseconds(200));
+        await SendAsync(cluster, request);
+        Assert.That(exchanges, Is.EqualTo(2));
+    }
+
     /// <summary>
     /// 1 a member dies, and its address refuses; 2 it starts again, and this node hears of that; 3 a question to it gets the refusal of before,
     /// since the greeting has not dialled yet.

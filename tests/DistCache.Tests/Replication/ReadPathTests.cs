@@ -204,6 +204,41 @@ public sealed class ReadPathTests
     }
 
     [Test]
+    public async Task Get_WhereThePrimaryAndAReplicaAreSilent_IsAnsweredByTheThirdOwner()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2, WriteAck = WriteAck.All }, "a", "b", "c", "d");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[1]);
+        var reader = cluster.Nodes.Except(cluster.OwnersOf(key)).Single();
+        await reader.SetAsync(key, [1]);
+        cluster.Silent.UnionWith(cluster.OwnersOf(key).Take(2));
+        var get = reader.GetAsync(key);
+        cluster.Time.Advance(2.5 * Inquiry.HedgeDelay);
+        Assert.That(get.IsCompleted, Is.True, "each costs a hedge delay");
+        Assert.That(await get, Is.EqualTo(new byte[] { 1 }));
+    }
+
+    /// <summary>The table changed elsewhere. The members are exchanged, and the new owner's "nothing there" is an answer, and no failure.</summary>
+    [Test]
+    public async Task Get_OfNothing_WhereTheOwnerDisownsTheKey_IsAMissOfTheNewOwner()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b");
+        var (reader, owner) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var keys = Enumerable.Range(0, 100).Select(skip => InMemoryCluster.KeyLedBy(reader, owner, skip)).ToArray();
+        var newcomer = cluster.Add("c", 5_000);
+        cluster.Nodes.Add(newcomer);
+        owner.See(cluster.Nodes, static _ => MemberState.Alive);
+        newcomer.See(cluster.Nodes, static _ => MemberState.Alive);
+        var key = keys.First(key => InMemoryCluster.IsLedBy(owner, newcomer, key));
+        reader.Replicator.Calls.Exchange = (_, _) =>
+        {
+            reader.See(cluster.Nodes, static _ => MemberState.Alive);
+            return ValueTask.CompletedTask;
+        };
+        var reply = await reader.Replicator.Reads.ReadAsync(key, renew: true, withValue: true, default);
+        Assert.That(reply?.Outcome, Is.EqualTo(ReadOutcome.Miss));
+    }
+
+    [Test]
     public async Task Get_WhereNoOwnerAnswers_IsUnanswered()
     {
         using var cluster = new InMemoryCluster("a", "b", "c");
@@ -241,6 +276,8 @@ public sealed class ReadPathTests
         await cluster.Nodes[0].GetAsync(key);
         cluster.Nodes[0].Memory.Read(key, new byte[1], renew: false, out var info, out _);
         Assert.That((info.Version, info.IsTombstone), Is.EqualTo((newer, isTombstone)));
+        cluster.Time.Advance(TimeSpan.FromSeconds(58));
+        Assert.That(cluster.Nodes[0].Held(key), Is.Null, "it lives no longer for that");
     }
 
     [Test]
@@ -410,6 +447,56 @@ public sealed class ReadPathTests
         {
             Assert.That(await node.GetAsync(key), Is.EqualTo(new byte[] { 1 }), $"read through {node.Identity.Name}");
         }
+    }
+
+    /// <summary>Whether it is known not to answer, or turns out not to: a second later it answers again.</summary>
+    [Test]
+    public async Task SlidingEntry_UsedWhileAnOwnerCouldNotBeReached_LivesOnThere([Values] bool isKnown)
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var (primary, replica) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = InMemoryCluster.KeyLedBy(primary, primary);
+        await primary.SetAsync(key, [1], new RemainingTime(Expiration.Never, 20_000, 0));
+        cluster.Time.Advance(TimeSpan.FromSeconds(15));
+        cluster.Fault = (_, to, _) => to == replica ? Refused : null;
+        if (isKnown)
+        {
+            await primary.SetAsync(InMemoryCluster.KeyLedBy(primary, primary, skip: 1), [1]);
+        }
+
+        Assert.That(await primary.GetAsync(key), Is.Not.Null);
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        cluster.Fault = static (_, _, _) => null;
+        cluster.Time.Advance(TimeSpan.FromSeconds(17));
+        Assert.That(replica.Held(key), Is.Not.Null);
+        cluster.Time.Advance(TimeSpan.FromSeconds(3));
+        Assert.That(replica.Held(key), Is.Null, "never late");
+    }
+
+    [Test]
+    public async Task SlidingEntry_WithAShortWindow_IsToldOfAtOnce()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        await cluster.Nodes[0].SetAsync(key, [1], new RemainingTime(Expiration.Never, 9_999, 0));
+        cluster.Time.Advance(TimeSpan.FromMilliseconds(1));
+        await cluster.Nodes[0].GetAsync(key);
+        Assert.That(cluster.Delivered.Select(static delivery => delivery.Request).OfType<TouchRequest>().Where(static touch => touch.Renewals.Count > 0), Is.Not.Empty);
+    }
+
+    [Test]
+    public async Task SlidingEntry_UsedAllTheTime_IsToldOfTenTimesAWindow()
+    {
+        using var cluster = new InMemoryCluster("a", "b");
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
+        await cluster.Nodes[0].SetAsync(key, [1], new RemainingTime(Expiration.Never, 60_000, 0));
+        for (var second = 0; second < 120; second++)
+        {
+            cluster.Time.Advance(TimeSpan.FromSeconds(1));
+            Assert.That(await cluster.Nodes[0].GetAsync(key), Is.Not.Null);
+        }
+
+        Assert.That(cluster.Delivered.Sum(delivery => delivery.Request is TouchRequest touch ? touch.Renewals.Count : 0), Is.InRange(19, 21));
     }
 
     private static (InMemoryCluster Cluster, InMemoryNode Asker, byte[] Key) OfTwoTables(out InMemoryNode holder)

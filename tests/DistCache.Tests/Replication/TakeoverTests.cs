@@ -1,6 +1,8 @@
+using System.Buffers;
 using System.Text;
 using DistCache.Entries;
 using DistCache.Peers;
+using DistCache.Tests.Wire;
 
 namespace DistCache.Tests.Replication;
 
@@ -101,9 +103,9 @@ public sealed class TakeoverTests
     }
 
     [Test]
-    public async Task WhileASourceIsSilent_ReadsAskItAndWritesGoOn()
+    public async Task WhileASourceIsSilent_ReadsAskItAndWritesGoOn([Values] ReadFrom readFrom)
     {
-        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b");
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0, ReadFrom = readFrom }, "a", "b");
         await FillAsync(cluster.Nodes[0]);
         var joiner = cluster.Add("c", 2_000);
         cluster.Nodes.Add(joiner);
@@ -123,6 +125,64 @@ public sealed class TakeoverTests
         cluster.Fault = static (_, _, _) => null;
         await ConvergeAsync(cluster);
         AssertHeldByExactlyTheOwners(cluster, changed: key);
+    }
+
+    /// <summary>Before the holder offers the rest by itself: until then reads would miss it.</summary>
+    [Test]
+    public async Task Join_FetchesAllOfWhatTakesManyBatches()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a");
+        for (var i = 0; i < Keys; i++)
+        {
+            await cluster.Nodes[0].SetAsync(Key(i), new byte[1_000]);
+        }
+
+        cluster.Nodes.Add(cluster.Add("b", 2_000));
+        cluster.Settle();
+        cluster.Time.Advance(DistCache.Replication.Release.Interval / 2);
+        Assert.That(cluster.Nodes[1].Replicator.Ownership.Current.Import.IsComplete, Is.True);
+        Assert.That(Enumerable.Range(0, Keys).Select(Key).Where(key => cluster.OwnersOf(key).Single().Held(key) is null), Is.Empty);
+    }
+
+    /// <summary>Who has failed to answer for a moment is passed over elsewhere; here nobody else has the entry.</summary>
+    [Test]
+    public async Task WhileASourceIsBehindAnOpenBreaker_ReadsAskItAllTheSame()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 0 }, "a", "b");
+        await FillAsync(cluster.Nodes[0]);
+        var joiner = cluster.Add("c", 2_000);
+        cluster.Nodes.Add(joiner);
+        cluster.Fault = static (_, _, request) => request is HoldingsRequest ? new PeerFault(FaultKind.Unreachable, "refused") : null;
+        cluster.Settle();
+        cluster.Time.Advance(TimeSpan.FromMilliseconds(150));
+        var routing = joiner.Replicator.Ownership.Current;
+        Assert.That(routing.LiveMembers.Any(member => !routing.IsSelf(member) && joiner.Replicator.Calls.IsUsable(member)), Is.False);
+
+        var key = Enumerable.Range(0, Keys).Select(Key).First(key => cluster.OwnersOf(key).Single() == joiner);
+        Assert.That(await joiner.GetAsync(key), Is.Not.Null);
+    }
+
+    /// <summary>One wrong machine would drag everybody's clock along; the rest is fetched all the same.</summary>
+    [Test]
+    public void VersionFromTheFarFuture_IsNotFetched()
+    {
+        using var cluster = new InMemoryCluster("a");
+        using var counted = new CountedMetrics();
+        var future = (ulong)cluster.Time.GetUtcNow().AddHours(25).ToUnixTimeMilliseconds() << HybridClock.CounterBits;
+        var wrong = new EntryInfo(new EntryVersion(future, 1), Expiration.None, 0, EntryFlags.None);
+        cluster.Nodes[0].Memory.Apply(Key(1), wrong, new ReadOnlySequence<byte>([1]), out _);
+        Take(cluster.Nodes[0], Key(2), 2);
+        var taker = cluster.Add("b", 2_000);
+        cluster.Nodes.Add(taker);
+        cluster.Settle();
+        cluster.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Multiple(() =>
+        {
+            Assert.That(taker.Held(Key(2)), Is.Not.Null);
+            Assert.That(taker.Held(Key(1)), Is.Null);
+            Assert.That(taker.Clock.Current, Is.LessThan(future));
+            Assert.That(counted["distcache.replication.refused/future_version"], Is.Positive);
+        });
     }
 
     [Test]
@@ -419,7 +479,7 @@ public sealed class TakeoverTests
     }
 
     [Test]
-    public async Task ANodeThatRestartedAndHasNotJoined_DoesNotAnswerForOthersAsPrimary()
+    public async Task ANodeThatRestartedAndHasNotJoined_NeitherAnswersNorLeadsAsPrimary()
     {
         using var cluster = new InMemoryCluster("a", "b", "c");
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[1]);
@@ -428,6 +488,9 @@ public sealed class TakeoverTests
         var reborn = cluster.Add("b", 5_000, isOpen: false);
         var request = new ReadRequest(key, hash, Renew: true, WithValue: true, AsHolder: false);
         Assert.That(((ReadReply)await reborn.Replicator.Handle(reborn.Identity, request)!.Value).Outcome, Is.EqualTo(ReadOutcome.NotMine));
+        var write = new WriteRequest(key, false, new EntryVersion(reborn.Clock.Next(), 1), RemainingTime.Unlimited, new byte[] { 2 }, WriteAck.Primary, hash, PassedOver: false);
+        Assert.That(((WriteReply)await reborn.Replicator.Handle(reborn.Identity, write)!.Value).Outcome, Is.EqualTo(WriteOutcome.NotMine));
+        Assert.That(reborn.Held(key), Is.Null);
         reborn.Replicator.Open();
         var reply = await reborn.Replicator.Handle(reborn.Identity, request)!.Value;
         Assert.That(DistCache.Replication.Inquiry.IsSettledBy(reply, hash, cluster.Options), Is.False, "a miss under another table");

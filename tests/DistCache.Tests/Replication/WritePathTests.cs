@@ -357,6 +357,25 @@ public sealed class WritePathTests
         Assert.That(await cluster.Nodes[0].GetAsync(key), Is.Null);
     }
 
+    /// <summary>A silent primary costs one timeout: who waited for it, and who was asked to lead past it, do not wait for it again.</summary>
+    [Test]
+    public async Task Set_WhosePrimaryHasJustBeenSilent_WaitsForNobody()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c", "d");
+        var primary = cluster.Nodes[1];
+        var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], primary);
+        var writer = cluster.Nodes.Except(cluster.OwnersOf(key)).First();
+        cluster.Silent.Add(primary);
+        var first = writer.SetAsync(key, [1]);
+        cluster.Time.Advance(cluster.Options.Timeout * 0.8);
+        Assert.That((await first).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+
+        var second = writer.SetAsync(key, [2]);
+
+        Assert.That(second.IsCompleted, Is.True);
+        Assert.That((await second).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+    }
+
     /// <summary>
     /// The old owner began to lead it before it knew of the new one, who may have read the old owner to its end by then: so the write counts only
     /// when the new owner has it. Here nothing is read, so that only the write itself can have brought it there.
@@ -493,12 +512,14 @@ public sealed class WritePathTests
         using var cluster = new InMemoryCluster("a", "b");
         var key = InMemoryCluster.KeyLedBy(cluster.Nodes[0], cluster.Nodes[0]);
         cluster.Fault = static (_, _, _) => Refused;
-        await cluster.Nodes[1].SetAsync(key, [2]);
+        await cluster.Nodes[1].SetAsync(key, [2], new RemainingTime(60_000, 0, 0));
         var lost = 0;
         cluster.Fault = (_, _, request) => request is ReplicateRequest && lost++ == 0 ? Refused : null;
         cluster.Time.Advance(TimeSpan.FromSeconds(3));
         Assert.That(lost, Is.Positive, "the first offer is lost");
         Assert.That(cluster.Nodes[0].Held(key), Is.EqualTo(new byte[] { 2 }));
+        cluster.Time.Advance(TimeSpan.FromSeconds(57));
+        Assert.That(cluster.Nodes[0].Held(key), Is.Null, "it lives no longer for that");
     }
 
     [Test]
