@@ -160,9 +160,10 @@ internal sealed class Settling(SwimTiming timing)
             return 0;
         }
 
-        if (entry.IsLive && entry.QuarantinedUntil > now)
+        if (entry.QuarantinedUntil > now)
         {
-            return (int)(entry.QuarantinedUntil - now);
+            // A dead one had no place to keep.
+            return entry.IsLive ? (int)(entry.QuarantinedUntil - now) : 0;
         }
 
         if (entry.UnsettledSince is not null)

@@ -113,7 +113,7 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
         if (tally.Entry.Value.Length > LaneLimits.InlineBytes)
         {
             var copy = copying.AsTask();
-            _ = AskMeanwhileAsync(to, routing, patience, copy);
+            _ = AskMeanwhileAsync(to, routing, copy);
             copying = new(copy);
         }
 
@@ -133,10 +133,11 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
                 if (!isStandIn)
                 {
                     Owe(to, tally);
-                    if (reply is ReplicateReply)
-                    {
-                        tally.Refuse();
-                    }
+                }
+
+                if (reply is PeerFault)
+                {
+                    tally.Fail();
                 }
 
                 return false;
@@ -145,15 +146,26 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
 
     /// <summary>
     /// That a large copy is late says nothing about a member; that it answers no small question meanwhile does, opens its breaker, and then its copy is not needed.
+    /// Asked again before the breaker closes, but no sooner where a question fails at once.
     /// </summary>
-    private async Task AskMeanwhileAsync(Member member, Routing routing, TimeSpan patience, Task copy)
+    private async Task AskMeanwhileAsync(Member member, Routing routing, Task copy)
     {
-        PeerReply reply;
-        do
+        var patience = options.Timeout / 4;
+        var pace = patience < PeerCalls.BreakerOpenTime / 2 ? patience : PeerCalls.BreakerOpenTime / 2;
+        while (!copy.IsCompleted)
         {
-            reply = await calls.SendAsync(member, new TouchRequest([]), routing, patience, CancellationToken.None).ConfigureAwait(false);
+            var askedAt = time.GetTimestamp();
+            var reply = await calls.SendAsync(member, new TouchRequest([]), routing, patience, CancellationToken.None).ConfigureAwait(false);
+            if (reply is not PeerFault)
+            {
+                return;
+            }
+
+            if (pace - time.GetElapsedTime(askedAt) is var rest && rest > TimeSpan.Zero)
+            {
+                await Task.Delay(rest, time, CancellationToken.None).ConfigureAwait(false);
+            }
         }
-        while (!copy.IsCompleted && reply is PeerFault { Kind: FaultKind.TimedOut });
     }
 
     private void Owe(Member owner, CopyTally tally) => debts.Owe(owner, new HeldVersion(tally.Entry.Key.ToArray(), tally.Entry.Version));

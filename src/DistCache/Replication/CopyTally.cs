@@ -18,7 +18,7 @@ internal sealed class CopyTally
     private int _open = 2;
     private int _copies = 1;
     private int _awaited = 1;
-    private int _refused;
+    private volatile bool _hasFailed;
     private EntryVersion _newer;
 
     /// <param name="request">The write; its bytes are copied.</param>
@@ -72,8 +72,8 @@ internal sealed class CopyTally
         }
     }
 
-    /// <summary>So many owners cannot hold the entry, now or later.</summary>
-    public int Refused => Volatile.Read(ref _refused);
+    /// <summary>Somebody could not be asked, or did not answer: later there may be more copies. Else whoever has none can never hold one.</summary>
+    public bool HasFailed => _hasFailed;
 
     /// <summary>Somebody starts to work on a copy; ends with <see cref="Close"/>.</summary>
     public void Open() => Interlocked.Increment(ref _open);
@@ -86,7 +86,7 @@ internal sealed class CopyTally
     /// <summary>He has it, or takes none; or all was sent.</summary>
     public void NoLongerAwaited() => Count(copies: 0, awaited: -1);
 
-    public void Refuse() => Interlocked.Increment(ref _refused);
+    public void Fail() => _hasFailed = true;
 
     /// <summary>A replica holds a higher version: as good as a copy, if that one is not lost on the way.</summary>
     public void Superseded(EntryVersion held)

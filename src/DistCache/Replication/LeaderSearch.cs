@@ -39,6 +39,9 @@ internal sealed class LeaderSearch
     /// <summary>Somebody was silent for as long as he was waited for: whoever leads now does not wait for him again.</summary>
     public bool HasWaited { get; private set; }
 
+    /// <summary>Somebody was silent, or could not be asked.</summary>
+    public bool HasLost => _lost.Count > 0;
+
     /// <summary>Somebody who said in this round that he cannot lead the write may be able to in a moment, or name another table.</summary>
     public bool IsWorthARest => _refused.Count > 0;
 
@@ -68,6 +71,21 @@ internal sealed class LeaderSearch
         }
 
         return doubtful is not null || !_tablesDiffer || !_mayGuess ? doubtful : FindByOtherTables(routing, slot);
+    }
+
+    /// <summary>No other owner could be asked after this one.</summary>
+    public bool IsLast(Member target, Routing routing, Slot slot)
+    {
+        foreach (var index in routing.Table.Owners(slot))
+        {
+            var owner = routing[index];
+            if (owner.Record.Identity != target.Record.Identity && Ownership.MayHold(owner) && !WasAsked(owner, routing))
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     public void GiveUp(Member member, PeerReply reply)

@@ -247,6 +247,16 @@ internal sealed class WritePath(
         write.EndSending(cancellationToken);
     }
 
+    /// <summary>
+    /// Half of the timeout for the first, and then most of what is left, in which a leader can wait for one silent replica; all of it, where nobody else could be
+    /// asked instead.
+    /// </summary>
+    private TimeSpan PatienceFor(bool isLast, bool hasWaited, TimeSpan left) =>
+        isLast ? left
+        : hasWaited ? left * 0.75
+        : left > options.Timeout / 2 ? options.Timeout / 2
+        : left;
+
     /// <summary>Asks until the write is acknowledged or can no longer be.</summary>
     /// <exception cref="OperationCanceledException">The caller gave up.</exception>
     private async ValueTask<WriteReply> AskLeaderAsync(RemoteWrite write, CancellationToken cancellationToken)
@@ -298,7 +308,7 @@ internal sealed class WritePath(
                 PassedOver = search.HasWaited,
             };
             isNew = false;
-            var patience = !search.HasWaited && left > options.Timeout / 2 ? options.Timeout / 2 : left;
+            var patience = PatienceFor(search.HasLost && search.IsLast(target, routing, slot), search.HasWaited, left);
             var reply = routing.IsSelf(target)
                 ? await owned.LeadAsync(routing, slot, request, left + request.ExtraTime).WaitAsync(cancellationToken).ConfigureAwait(false)
                 : await calls.SendAsync(target, request, routing, patience, cancellationToken).ConfigureAwait(false);

@@ -368,6 +368,23 @@ public sealed class SwimTests
         Assert.That(Counting(501), Is.EqualTo(new[] { "self", "teller" }));
     }
 
+    /// <summary>It owned nothing while it lived.</summary>
+    [Test]
+    public void Newcomer_ToldOfOneWhoDiedInQuarantine_DoesNotCountIt()
+    {
+        const int Quarantine = 200_000;
+        var teller = new MemberRecord(Teller, 0, MemberState.Alive, new("teller", 7_600), "", 1);
+        _swim.Exchanged(Teller, new ExchangeRequest([teller, Record("Alive 10.5") with { UnsettledMilliseconds = Quarantine }, _swim.Self]), At(0));
+        Tell("Suspect 10.5");
+        Tell("Dead 10.5");
+        Assert.That(Counting(1), Is.EqualTo(new[] { "self", "teller" }));
+
+        var newcomer = New("newcomer", Start);
+        var reply = (ExchangeReply)_swim.Exchanged(newcomer.Self.Identity, new ExchangeRequest([newcomer.Self]), At(1));
+
+        Assert.That(reply.Members.Single(member => member.Identity.Name == Peer.Name), Has.Property("State").EqualTo(MemberState.Dead).And.Property("IsDeadInPlace").False);
+    }
+
     /// <summary>A newcomer does not count yet; it must not wait for what it would get from the dead.</summary>
     [Test]
     public void Dead_WhereNobodyElseCountsYet_LeavesItsPlaceAtOnce()

@@ -122,6 +122,22 @@ public sealed class WritePathTests
         Assert.That((reply.Outcome, reply.Copies), Is.EqualTo((WriteOutcome.Acknowledged, 2)));
     }
 
+    [Test]
+    public async Task Set_OfALargeValue_WhereTwoOfThreeOwnersAreSilent_IsLedByTheThird()
+    {
+        using var cluster = new InMemoryCluster(new ReplicationOptions { ReplicaCount = 2 }, "a", "b", "c", "d", "e") { KeepsDelivered = false };
+        var value = new byte[1 << 20];
+        var key = "k"u8.ToArray();
+        var owners = cluster.OwnersOf(key).ToArray();
+        cluster.Silent.UnionWith(owners.Take(2));
+
+        var write = cluster.Nodes.Except(owners).First().SetAsync(key, value);
+        PassTimeFor(cluster, value);
+
+        Assert.That(write.IsCompleted);
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+    }
+
     /// <summary>That its copy is late says nothing about an owner, as the value is large; that a small question is not answered meanwhile does.</summary>
     [Test]
     public async Task Set_OfALargeValue_WhereAnOwnerIsSilentAndNobodyCanStandIn_NeedsOnlyTheCopiesThatAreReachable([Values(2, 3)] int nodes, [Range(0, 2)] int silent)
@@ -253,6 +269,66 @@ public sealed class WritePathTests
         caller.Cancel();
 
         Assert.That(() => write.WaitAsync(Patience.Time), Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    /// <summary>A question that is refused at once, as one timed out when it was dialled, is no reason to ask it again and again while the copy is on its way.</summary>
+    [Test]
+    public async Task Set_OfALargeValue_WhereSmallQuestionsFailAtOnce_AsksFewOfThem()
+    {
+        const int Limit = 100;
+        using var cluster = new InMemoryCluster("a", "b") { KeepsDelivered = false };
+        var (questions, isOnItsWay) = (0, new TaskCompletionSource());
+        cluster.Hold = (_, _, request) => request is ReplicateRequest ? isOnItsWay.Task : null;
+        cluster.Fault = (_, _, request) => request is TouchRequest ? ++questions < Limit ? PeerFault.TimedOut : Refused : null;
+
+        var write = cluster.Nodes[0].SetAsync("k"u8.ToArray(), LargeValue);
+        Assert.That(questions, Is.EqualTo(1));
+        cluster.Time.Advance(LaneLimits.TimeFor(LargeValue.Length));
+        Assert.That(questions, Is.InRange(2, 5), "as often as they might have been answered");
+
+        isOnItsWay.SetResult();
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+    }
+
+    /// <summary>One owner has no room; who could stand in fails for a moment.</summary>
+    [Test]
+    public async Task Set_ThatDoesNotFitIntoOneOwner_WhereAStandInFailsForAMoment_IsAcknowledged()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c");
+        var writer = cluster.Nodes[0];
+        var key = InMemoryCluster.KeyLedBy(writer, writer);
+        var (isFailing, isStandIn) = (true, false);
+        cluster.Fault = (_, _, request) =>
+            (isStandIn = request is ReplicateRequest { StandIn: true }) && isFailing ? new PeerFault(FaultKind.Failed, "its life ended") : null;
+        cluster.Replied = reply => reply is ReplicateReply copy && !isStandIn ? copy with { Outcome = ReplicateOutcome.Refused } : reply;
+
+        var write = writer.SetAsync(key, [1]);
+        Assert.That(write.IsCompleted, Is.False, "there is time left");
+        isFailing = false;
+        cluster.Time.Advance(Step);
+
+        Assert.That(write.IsCompleted);
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+    }
+
+    /// <summary>The primary refuses connections, and the replica takes its time: nobody else could be asked.</summary>
+    [Test]
+    public async Task Set_WhereOnlyOneOwnerIsLeft_WaitsForItAsLongAsThereIsTime()
+    {
+        using var cluster = new InMemoryCluster("a", "b", "c", "d");
+        var (writer, primary) = (cluster.Nodes[0], cluster.Nodes[1]);
+        var key = cluster.KeyOfOthers(writer, primary);
+        var replica = cluster.OwnersOf(key).Last();
+        var isSlow = new TaskCompletionSource();
+        cluster.Fault = (_, to, _) => to == primary ? Refused : null;
+        cluster.Hold = (from, to, _) => from == writer && to == replica ? isSlow.Task : null;
+
+        var write = writer.SetAsync(key, [1]);
+        cluster.Time.Advance(cluster.Options.Timeout * 0.9);
+        Assert.That(write.IsCompleted, Is.False);
+        isSlow.SetResult();
+
+        Assert.That((await write.WaitAsync(TimeSpan.FromMinutes(1))).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
     }
 
     /// <summary>It would not fit later either.</summary>
