@@ -135,11 +135,7 @@ internal sealed class CopySender(PeerCalls calls, Debts debts, TimeProvider time
                     Owe(to, tally);
                 }
 
-                if (reply is PeerFault)
-                {
-                    tally.Fail();
-                }
-
+                tally.Lack(isForGood: reply is not PeerFault);
                 return false;
         }
     }

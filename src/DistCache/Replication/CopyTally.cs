@@ -18,7 +18,8 @@ internal sealed class CopyTally
     private int _open = 2;
     private int _copies = 1;
     private int _awaited = 1;
-    private volatile bool _hasFailed;
+    private volatile bool _isLacking;
+    private volatile bool _mayComeLater;
     private EntryVersion _newer;
 
     /// <param name="request">The write; its bytes are copied.</param>
@@ -72,8 +73,8 @@ internal sealed class CopyTally
         }
     }
 
-    /// <summary>Somebody could not be asked, or did not answer: later there may be more copies. Else whoever has none can never hold one.</summary>
-    public bool HasFailed => _hasFailed;
+    /// <summary>Somebody has no room for a copy, now or later, and nobody else failed to take one: so there will be no more.</summary>
+    public bool IsLackingForGood => _isLacking && !_mayComeLater;
 
     /// <summary>Somebody starts to work on a copy; ends with <see cref="Close"/>.</summary>
     public void Open() => Interlocked.Increment(ref _open);
@@ -86,7 +87,16 @@ internal sealed class CopyTally
     /// <summary>He has it, or takes none; or all was sent.</summary>
     public void NoLongerAwaited() => Count(copies: 0, awaited: -1);
 
-    public void Fail() => _hasFailed = true;
+    /// <summary>Somebody did not take a copy, and never will; or could not be asked, or did not answer.</summary>
+    public void Lack(bool isForGood)
+    {
+        if (!isForGood)
+        {
+            _mayComeLater = true;
+        }
+
+        _isLacking = true;
+    }
 
     /// <summary>A replica holds a higher version: as good as a copy, if that one is not lost on the way.</summary>
     public void Superseded(EntryVersion held)

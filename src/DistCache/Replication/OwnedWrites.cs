@@ -123,8 +123,8 @@ internal sealed class OwnedWrites(
             var needed = Needed(routing, request.Ack);
             var outcome = tally.Newer > request.Version ? WriteOutcome.Older
                 : tally.Copies >= needed ? WriteOutcome.Acknowledged
-                : tally.HasFailed ? WriteOutcome.Unavailable
-                : WriteOutcome.TooLarge;
+                : tally.IsLackingForGood ? WriteOutcome.TooLarge
+                : WriteOutcome.Unavailable;
             return new WriteReply(outcome, routing.Table.Hash, needed, tally.Copies);
         }
         finally
