@@ -63,7 +63,8 @@ internal sealed class Recency(Ownership ownership, PeerCalls calls, TimeProvider
         {
             if (calls.IsUsable(routing[owner]))
             {
-                _ = calls.SendAsync(routing[owner], new TouchRequest(uses), routing, options.Timeout, CancellationToken.None).AsTask();
+                // By address: that nobody answers it says nothing, since nobody waits for it.
+                _ = calls.SendAsync(routing[owner].Address, new TouchRequest(uses), options.Timeout, CancellationToken.None).AsTask();
             }
         }
     }
