@@ -80,7 +80,7 @@ internal sealed class DistributedCache(
     {
         var bytes = Encode(key, stackalloc byte[EntryKey.MaximumBytes]);
         var expiration = ExpirationOf(options, value.Length);
-        if (!TrySetAlone(bytes, value, expiration))
+        if (!TryWriteAlone(bytes, value, expiration, EntryFlags.None))
         {
             BlockWrite(
                 value.Length > LaneLimits.InlineBytes ? SetCopiedAsync(bytes.ToArray(), value, expiration) : SetRemoteAsync(bytes, value, expiration, default),
@@ -103,7 +103,7 @@ internal sealed class DistributedCache(
             return ValueTask.FromCanceled(token);
         }
 
-        return TrySetAlone(bytes, value, expiration) ? default : SetRemoteAsync(bytes, value, expiration, token);
+        return TryWriteAlone(bytes, value, expiration, EntryFlags.None) ? default : SetRemoteAsync(bytes, value, expiration, token);
     }
 
     public void Refresh(string key)
@@ -230,35 +230,17 @@ internal sealed class DistributedCache(
         return true;
     }
 
-    /// <summary>
-    /// Writes without a task where nobody else is to be told; false also if somebody has come meanwhile, who may have asked for everything before the entry
-    /// was here.
-    /// </summary>
-    private bool TrySetAlone(ReadOnlySpan<byte> key, in ReadOnlySequence<byte> value, Expiration expiration)
-    {
-        var routing = ownership.Current;
-        if (!WritesAlone(routing))
-        {
-            return false;
-        }
-
-        ApplyAlone(routing, key, value, expiration, EntryFlags.None);
-        return WritesAlone(ownership.Current);
-    }
-
     private bool TryRemoveAlone(ReadOnlySpan<byte> key)
     {
-        var routing = ownership.Current;
-        if (!WritesAlone(routing))
-        {
-            return false;
-        }
-
         if (!IsLocal)
         {
             // Whoever joins or comes back may hold it.
-            ApplyAlone(routing, key, ReadOnlySequence<byte>.Empty, Remembered.ToExpiration(Now), EntryFlags.Tombstone);
-            return WritesAlone(ownership.Current);
+            return TryWriteAlone(key, ReadOnlySequence<byte>.Empty, Remembered.ToExpiration(Now), EntryFlags.Tombstone);
+        }
+
+        if (!WritesAlone(ownership.Current))
+        {
+            return false;
         }
 
         while (memory.Read(key, [], renew: false, out var info, out _) != LookupOutcome.Miss && !memory.Forget(key, info.Version))
@@ -266,6 +248,22 @@ internal sealed class DistributedCache(
         }
 
         return true;
+    }
+
+    /// <summary>
+    /// Writes without a task where nobody else is to be told; false also if somebody has come meanwhile, who may have asked for everything before the entry
+    /// was here.
+    /// </summary>
+    private bool TryWriteAlone(ReadOnlySpan<byte> key, in ReadOnlySequence<byte> value, Expiration expiration, EntryFlags flags)
+    {
+        var routing = ownership.Current;
+        if (!WritesAlone(routing))
+        {
+            return false;
+        }
+
+        ApplyAlone(routing, key, value, expiration, flags);
+        return WritesAlone(ownership.Current);
     }
 
     private bool WritesAlone(Routing routing) => routing.IsAlone && options.Replication.MinimumMembers <= 1;
@@ -391,7 +389,6 @@ internal sealed class DistributedCache(
         }
 
         var task = write.AsTask();
-
         if (!BlockedCalls.Wait(task, _blocked.Patience + WritePath.ExtraTimeFor(valueLength)))
         {
             _blocked.LogStarved();

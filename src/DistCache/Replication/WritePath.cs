@@ -27,10 +27,7 @@ namespace DistCache.Replication;
 internal sealed class WritePath(
     Ownership ownership, OwnedWrites owned, PeerCalls calls, Debts debts, HybridClock clock, TimeProvider time, ReplicationOptions options)
 {
-    /// <summary>
-    /// So long a write waits that all have refused to lead, before it asks them again: tables become equal by members' words, and by time. A large value as
-    /// long as it may be on its way besides: so it takes no more than half of what a slow link carries.
-    /// </summary>
+    /// <summary>So long a write waits that all have refused to lead, before it asks them again: tables become equal by members' words, and by time.</summary>
     private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(50);
 
     /// <summary>How often a write is stamped above a version that an owner held, before another owner is asked to lead it.</summary>
@@ -266,6 +263,8 @@ internal sealed class WritePath(
         var request = new WriteRequest(
             entry.Key, entry.Flags == EntryFlags.Tombstone, entry.Version, entry.Remaining, entry.Value, options.WriteAck, TableHash: 0, PassedOver: false);
         var isSmall = entry.Value.Length <= LaneLimits.InlineBytes;
+
+        // A large value rests for as long as it may be on its way besides: so it takes no more than half of what a slow link carries.
         var rest = RetryDelay + LaneLimits.TimeFor(entry.Value.Length);
         var search = new LeaderSearch(calls, mayGuess: isSmall, write.Lost);
         var stamps = write.IsStampSpent ? 1 : 0;

@@ -232,13 +232,7 @@ public sealed class WritePathTests
         var isFailing = true;
         cluster.Fault = (_, _, request) => isFailing && request is ReplicateRequest ? new PeerFault(FaultKind.Failed, "its life ended") : null;
 
-        var write = writer.SetAsync(key, [1]);
-        Assert.That(write.IsCompleted, Is.False, "there is time left");
-        isFailing = false;
-        cluster.Time.Advance(Step);
-
-        Assert.That(write.IsCompleted);
-        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        await AssertIsAcknowledgedAfterARestAsync(cluster, writer.SetAsync(key, [1]), () => isFailing = false);
         Assert.That(cluster.OwnersOf(key).Select(owner => owner.Held(key)), Is.All.EqualTo(new byte[] { 1 }));
     }
 
@@ -302,13 +296,7 @@ public sealed class WritePathTests
             (isStandIn = request is ReplicateRequest { StandIn: true }) && isFailing ? new PeerFault(FaultKind.Failed, "its life ended") : null;
         cluster.Replied = reply => reply is ReplicateReply copy && !isStandIn ? copy with { Outcome = ReplicateOutcome.Refused } : reply;
 
-        var write = writer.SetAsync(key, [1]);
-        Assert.That(write.IsCompleted, Is.False, "there is time left");
-        isFailing = false;
-        cluster.Time.Advance(Step);
-
-        Assert.That(write.IsCompleted);
-        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
+        await AssertIsAcknowledgedAfterARestAsync(cluster, writer.SetAsync(key, [1]), () => isFailing = false);
     }
 
     /// <summary>The primary refuses connections, and the replica takes its time: nobody else could be asked.</summary>
@@ -611,6 +599,16 @@ public sealed class WritePathTests
         var started = cluster.Time.GetTimestamp();
         await cluster.Nodes[0].SetAsync(key, [1]);
         Assert.That(cluster.Time.GetElapsedTime(started), Is.LessThanOrEqualTo(cluster.Options.Timeout));
+    }
+
+    private static async Task AssertIsAcknowledgedAfterARestAsync(InMemoryCluster cluster, Task<WriteReply> write, Action mend)
+    {
+        Assert.That(write.IsCompleted, Is.False, "there is time left");
+        mend();
+        cluster.Time.Advance(Step);
+
+        Assert.That(write.IsCompleted);
+        Assert.That((await write).Outcome, Is.EqualTo(WriteOutcome.Acknowledged));
     }
 
     /// <summary>So long a write of this value may take, and no longer.</summary>
